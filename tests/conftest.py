@@ -1,0 +1,37 @@
+"""What every test shares: where the project is, and a loud word when a part could not run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The project's root folder."""
+    return ROOT
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end which parts this machine could not prove. Silence would look like a pass."""
+    reasons = {_reason(report) for report in terminalreporter.stats.get("skipped", ())}
+    for line in sorted(reason for reason in reasons if reason):
+        terminalreporter.write_line(f"NOT PROVEN ON THIS MACHINE: {line}", red=True, bold=True)
+
+
+def _reason(report: object) -> str:
+    longrepr = getattr(report, "longrepr", None)
+    return str(longrepr[2]) if isinstance(longrepr, tuple) else ""
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A developer's own variables must not decide a test."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("EMBEDDING_")]:
+        monkeypatch.delenv(name)
+    yield
