@@ -66,7 +66,7 @@ generate: $(READY) ## write the generated files again (CRD, chart copy, referenc
 	@$(BIN)/python -m embedding_operator.api.crd
 
 bench: $(READY) ## measure the server against the origin's design (reports/bench.json)
-	@$(BIN)/python -m bench
+	@$(BIN)/python tests/bench/compare.py
 
 cluster-up: $(READY) ## start a real control plane on this machine, without root
 	@$(CLUSTER) up
