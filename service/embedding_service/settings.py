@@ -1,0 +1,265 @@
+"""The server's settings: read once from the environment, checked at once, never changed.
+
+The four live knobs only start from here; later they follow the tuning file (see retune.py).
+The text under each field is shown by `sluice-server --help`.
+"""
+
+# ruff: noqa: RUF009 - the functions called in the class make dataclass fields
+
+import ast
+import inspect
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar, cast
+
+from embedding_contract import tuning
+from embedding_contract.endpoints import PORT, Environment
+from embedding_contract.tuning import DecodeDevice, Setting
+
+Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
+Preprocess = Literal["model", "origin"]
+Device = Literal["auto", "cpu", "cuda"]
+
+MEBIBYTE: Final = 1024 * 1024
+ENDPOINT_GRACE_SECONDS: Final = 2.0
+"""How long a pod keeps accepting after SIGTERM: endpoints drop out of proxies about that late."""
+
+_Value = TypeVar("_Value")
+_VARIABLE: Final = "variable"
+
+
+class SettingsError(ValueError):
+    """A variable is missing or has a value that is not allowed. The message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, how to read it and what is allowed, in words."""
+
+    name: str
+    read: Callable[[str], Any]
+    allowed: str
+
+    def value(self, text: str) -> object:
+        """Return the value that `text` stands for.
+
+        Raises:
+            SettingsError: `text` is not allowed.
+        """
+        try:
+            return self.read(text)
+        except ValueError as error:
+            raise SettingsError(f"{self.name} is {text!r}, allowed: {self.allowed}") from error
+
+
+def _setting(variable: Variable, default: Any = MISSING) -> Any:
+    return field(default=default, metadata={_VARIABLE: variable})
+
+
+def _text(name: str, default: Any = MISSING, allowed: str = "any text") -> Any:
+    return _setting(Variable(name, str, allowed), default)
+
+
+def _choice(name: str, values: tuple[str, ...], default: str) -> Any:
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError(text)
+        return text
+
+    return _setting(Variable(name, read, ", ".join(values)), default)
+
+
+def _whole(name: str, default: int, low: int, high: int, unit: str = "") -> Any:
+    def read(text: str) -> int:
+        return _between(int(text), low, high)
+
+    allowed = f"a whole number from {low} to {high}{unit and ' ' + unit}"
+    return _setting(Variable(name, read, allowed), default)
+
+
+def _seconds(name: str, default: float, low: float, high: float) -> Any:
+    def read(text: str) -> float:
+        return _between(float(text), low, high)
+
+    return _setting(Variable(name, read, f"seconds, a number from {low:g} to {high:g}"), default)
+
+
+def _folder(name: str) -> Any:
+    def read(text: str) -> Path:
+        path = Path(text)
+        if not path.is_absolute():
+            raise ValueError(text)
+        return path
+
+    return _setting(Variable(name, read, "an absolute path of a folder"), None)
+
+
+def _cores(text: str) -> float | None:
+    cores = float(text)
+    if not (math.isfinite(cores) and cores >= 0):
+        raise ValueError(text)
+    return cores or None
+
+
+def _between(value: _Value, low: float, high: float) -> _Value:
+    if not low <= cast("float", value) <= high:
+        raise ValueError(value)
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """All settings of one server process."""
+
+    model: str = _text(Environment.MODEL, allowed="a name of open_clip or sluice-tiny")
+    """Model to load: any name of open_clip, or sluice-tiny (small, for tests and the demo)."""
+
+    pretrained: str = _text(
+        Environment.PRETRAINED, allowed="a tag of open_clip, a path of a checkpoint, or random:SEED"
+    )
+    """Weights: a tag of open_clip, a path of a local checkpoint, or random:SEED for seeded random
+    weights whose vectors mean nothing."""
+
+    precision: Precision = _choice(
+        Environment.PRECISION, ("auto", "fp32", "bf16", "fp16", "tf32"), "auto"
+    )
+    """Number format of the forward pass. Default auto: what the device does best without a
+    visible change of the vectors."""
+
+    preprocess: Preprocess = _choice(Environment.PREPROCESS, ("model", "origin"), "model")
+    """How pictures are resized. Default model: as the model was trained, so that vectors can be
+    compared with vectors made elsewhere."""
+
+    device: Device = _choice(Environment.DEVICE, ("auto", "cpu", "cuda"), "auto")
+    """Where the model runs. Default auto: a GPU where there is one, else the CPU."""
+
+    pod_name: str = _text(Environment.POD_NAME, "")
+    """Name of the pod, to find its own entry in the tuning file. Empty outside a cluster."""
+
+    tuning_directory: Path | None = _folder(Environment.TUNING_DIRECTORY)
+    """Folder with tuning.json, read again on change. Not set: the knobs stay as they start."""
+
+    image_folder: Path | None = _folder(Environment.IMAGE_FOLDER)
+    """Folder whose images POST /embed may name. Not set: names are refused."""
+
+    host: str = _text(Environment.HOST, "0.0.0.0", "an address of this machine")  # noqa: S104
+    """Address to listen on. Default 0.0.0.0: probes and clients reach a pod from outside."""
+
+    port: int = _whole(Environment.PORT, PORT, 0, 65535)
+    """TCP port to listen on; 0 takes a free one. The default is the port of the contract."""
+
+    num_streams: int = _whole(Environment.NUM_STREAMS, 1, tuning.MIN_STREAMS, tuning.MAX_STREAMS)
+    """Lanes at start. Default 1: more helps only where one leaves the device idle."""
+
+    semaphore_size: int = _whole(
+        Environment.SEMAPHORE_SIZE, 4, tuning.MIN_SEMAPHORE, tuning.MAX_SEMAPHORE
+    )
+    """Requests in flight at start. Default 4: enough to overlap decode and compute."""
+
+    decode_workers: int = _whole(
+        Environment.DECODE_WORKERS, 0, tuning.MIN_DECODE_WORKERS, tuning.MAX_DECODE_WORKERS
+    )
+    """Decode threads at start. Default 0: sized from the CPU limit of the container."""
+
+    decode_device: DecodeDevice = _choice(Environment.DECODE_DEVICE, tuning.DECODE_DEVICES, "auto")
+    """Where JPEGs are decoded at start. Default auto: what the warm-up measured as faster."""
+
+    max_batch: int = _whole(Environment.MAX_BATCH, 32, 1, 1024, "images")
+    """Images in one forward pass at most. Default 32: close to full speed on most GPUs."""
+
+    queue_size: int = _whole(Environment.QUEUE_SIZE, 64, 0, 65536, "requests")
+    """Requests that may wait for a permit; the next one gets 429. Default 64: a short burst."""
+
+    queue_timeout_seconds: float = _seconds(Environment.QUEUE_TIMEOUT_SECONDS, 30.0, 0.0, 3600.0)
+    """Longest wait for a permit, in seconds; then 429. Default 30: half of usual client limits."""
+
+    max_request_bytes: int = _whole(
+        Environment.MAX_REQUEST_BYTES, 64 * MEBIBYTE, 1024, 2**40, "bytes"
+    )
+    """Size of one request's body at most, in bytes; then 413. Default 64 MiB."""
+
+    max_image_bytes: int = _whole(Environment.MAX_IMAGE_BYTES, 32 * MEBIBYTE, 1, 2**40, "bytes")
+    """Size of one encoded image at most, in bytes. Default 32 MiB: above any usual photograph."""
+
+    max_image_pixels: int = _whole(
+        Environment.MAX_IMAGE_PIXELS, 100_000_000, 1, 2**31 - 1, "pixels"
+    )
+    """Pixels of one image at most, read from its header before decoding. Default 100 million:
+    a decoded image takes three bytes a pixel."""
+
+    max_images_per_request: int = _whole(
+        Environment.MAX_IMAGES_PER_REQUEST, 256, 1, 65536, "images or texts"
+    )
+    """Images and texts in one request at most; then 413. Default 256: several full batches."""
+
+    drain_seconds: float = _seconds(Environment.DRAIN_SECONDS, 30.0, 0.0, 3600.0)
+    """Time after SIGTERM for admitted work, in seconds. Default 30, Kubernetes' own default."""
+
+    cpu_limit: float | None = _setting(
+        Variable(Environment.CPU_LIMIT, _cores, "cores, a number >= 0; 0 means no limit"), None
+    )
+    """CPU limit of the container in cores, from the downward API. Not set: read from the kernel's
+    control group, else all cores of the machine."""
+
+    @property
+    def initial(self) -> Setting:
+        """The live knobs at start."""
+        return Setting(
+            self.num_streams, self.semaphore_size, self.decode_workers, self.decode_device
+        )
+
+    @property
+    def endpoint_grace_seconds(self) -> float:
+        """Seconds after SIGTERM in which new requests are still taken; part of drain_seconds."""
+        return min(ENDPOINT_GRACE_SECONDS, self.drain_seconds / 4)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "ServerSettings":
+        """Read all settings; an empty value counts as not set.
+
+        Raises:
+            SettingsError: a variable is missing or not allowed; the message names it.
+        """
+        values: dict[str, object] = {}
+        for one in fields(cls):
+            variable: Variable = one.metadata[_VARIABLE]
+            text = environ.get(variable.name, "").strip()
+            if text:
+                values[one.name] = variable.value(text)
+            elif one.default is MISSING:
+                raise SettingsError(f"{variable.name} is not set, give it {variable.allowed}")
+        return cls(**values)  # type: ignore[arg-type]
+
+
+def describe_settings() -> str:
+    """Return the text of `--help`: every variable with its default, limits and meaning."""
+    meanings = _field_docstrings(ServerSettings)
+    blocks = []
+    for one in fields(ServerSettings):
+        variable: Variable = one.metadata[_VARIABLE]
+        default = "required" if one.default is MISSING else f"default {_shown(one.default)}"
+        meaning = textwrap.fill(meanings[one.name], 92)
+        lines = f"{variable.name}  ({default})\n{meaning}\nallowed: {variable.allowed}"
+        blocks.append(textwrap.indent(lines, "    ").removeprefix("    "))
+    return "\n\n".join(blocks)
+
+
+def _shown(default: object) -> str:
+    return "not set" if default in (None, "") else str(default)
+
+
+def _field_docstrings(kind: type) -> dict[str, str]:
+    """Return the text that stands under each field in the source of `kind`."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    found = {}
+    for line, below in zip(tree.body, tree.body[1:], strict=False):
+        if not (isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name)):
+            continue
+        assert isinstance(below, ast.Expr)
+        assert isinstance(below.value, ast.Constant)
+        found[line.target.id] = " ".join(str(below.value.value).split())
+    return found
