@@ -39,7 +39,7 @@ Bottleneck = Literal[
 ]  # fmt: skip
 Stage = Literal["Applying", "Measuring", "Confirming"]
 Verdict = Literal["Kept", "RolledBack", "Aborted", "Cancelled"]
-MoveKind = Literal["Jump", "Polish", "Latency"]
+MoveKind = Literal["Jump", "Polish", "Latency", "Memory"]
 
 
 def _seconds(value: object) -> object:
@@ -271,7 +271,7 @@ class Trial(StatusModel):
     id: int = Field(ge=1)
     """Counts the trials of this pool."""
     kind: MoveKind
-    """A computed jump, a single-knob step, or a move for the response time."""
+    """A computed jump, a single-knob step, or a move for response time or memory."""
     stage: Stage = "Applying"
     """Applying until measured in force, Measuring, or Confirming with the old setting back."""
     stage_since: Moment
@@ -334,6 +334,8 @@ class Refused(StatusModel):
     """Where it went."""
     until: Moment
     """Until then."""
+    region: bool = False
+    """Whether settings near it are refused as well."""
 
 
 class Settled(StatusModel):
@@ -351,6 +353,8 @@ class Settled(StatusModel):
     """The work of one image."""
     slo_violated: bool = False
     """Whether the objective was broken then."""
+    saturated: bool = False
+    """Whether the load filled the service then."""
 
 
 class TuningMemory(StatusModel):
