@@ -34,7 +34,7 @@ $(READY): pyproject.toml .constraints.txt
 	@touch $@
 
 demo: $(READY) ## show the main job on real photographs (KEEP=1 leaves it running)
-	@$(BIN)/python -m demo
+	@PYTHONPATH=k8s/local:tests $(BIN)/python -m demo
 
 test: $(READY) ## every check: lint, Go tests, unit tests, end to end on a real control plane
 	@$(MAKE) lint
@@ -48,8 +48,13 @@ test-unit: $(READY) ## the tests that need no cluster (under 60 s)
 test-go: $(READY) ## the tests of the local cluster's Go part
 	@$(CLUSTER) test
 
+# A cluster that was up before stays up. pytest's closing line stays the last one.
 test-e2e: $(READY) ## end to end on the local cluster
-	@$(BIN)/python -m pytest -q $(E2E)
+	@had=0; $(CLUSTER) status >/dev/null 2>&1 || had=$$?; \
+	$(CLUSTER) up || exit 1; \
+	status=0; $(CLUSTER) run $(BIN)/python -m pytest -q $(E2E) || status=$$?; \
+	[ $$had -ne 3 ] || $(CLUSTER) down >/dev/null 2>&1; \
+	exit $$status
 
 lint: $(READY) ## ruff, mypy strict, the laws of the architecture, generated files
 	@echo "== lint"

@@ -56,7 +56,9 @@ def test_the_schema_leaves_no_object_open_by_accident() -> None:
 
 def test_every_value_is_described() -> None:
     text = (CHART / "values.yaml").read_text()
-    bare = [name for name, line in lines(yaml.compose(text)) if not comment(text, line)]
+    top = yaml.compose(text)
+    assert isinstance(top, yaml.MappingNode)
+    bare = [name for name, line in lines(top) if not comment(text, line)]
     assert [name for name in bare if name in named(VALUES, SCHEMA)] == []
 
 
