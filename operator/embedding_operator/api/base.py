@@ -1,4 +1,7 @@
-"""The base of every word of the resource: strict, immutable, camelCase outside, snake_case inside."""
+"""The base of every word of the resource: strict, immutable, camelCase outside.
+
+Inside, in Python, the same words are snake_case. Pure.
+"""
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel

@@ -1,0 +1,1 @@
+"""From observed children, pods and reports to conditions. Pure."""

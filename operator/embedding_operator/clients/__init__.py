@@ -1,0 +1,1 @@
+"""The operator's only sockets: the cluster, the pods, Prometheus."""

@@ -1,0 +1,1 @@
+"""The acting edge: read, make one pure call, write, report. kopf lives here and nowhere else."""
