@@ -7,7 +7,7 @@ local cluster's, and the run ends if it is not.
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -79,11 +79,13 @@ def stay(
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if getattr(report, "failed", False):
+    if report.failed:
         _save_evidence(item)
-    return report  # type: ignore[return-value]
+    return report
 
 
 def _save_evidence(item: pytest.Item) -> None:

@@ -3,19 +3,32 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from load.generator import Load
+from load.figures import Figures
 
 T = TypeVar("T")
 USER = "python3 k8s/local/cluster.py"
 PLAIN_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 WINDOW_SECONDS = 5.0
+
+
+class Running(Protocol):
+    """A load that runs while something is waited for."""
+
+    started: float
+
+    @property
+    def running(self) -> bool: ...
+
+    def figures(self, begin: float, end: float) -> Figures: ...
+
+    def wait(self, seconds: float) -> None: ...
 
 
 class StepFailedError(RuntimeError):
@@ -49,7 +62,7 @@ class Stage:
 
     def yourself(self, command: str) -> None:
         """The command with which a person does the same."""
-        self._console.print(f"   [green]you  [/] {command}", markup=True, overflow="ignore")
+        self._line("you ", command)
 
     def seen(self, text: str) -> None:
         """What came out."""
@@ -79,7 +92,7 @@ class Stage:
         self._console.print(f"\n[bold red]failed[/] {reason}")
 
     def under_load(
-        self, load: Load, title: str, seconds: float, check: Callable[[], T | None]
+        self, load: Running, title: str, seconds: float, check: Callable[[], T | None]
     ) -> T:
         """Show the load until `check` returns something true, and return that.
 
@@ -96,7 +109,7 @@ class Stage:
                 if now - begin > seconds:
                     raise StepFailedError(f"{title}: not within {seconds:.0f} s")
                 if not load.running:
-                    raise StepFailedError(f"{title}: the load ended: {load.figures()}")
+                    raise StepFailedError(f"{title}: the load ended: {_short(load, now)}")
                 show(now - begin, _short(load, now))
                 load.wait(LOOK_SECONDS)
 
@@ -133,6 +146,6 @@ class Stage:
         self._console.print(text, markup=False)
 
 
-def _short(load: Load, now: float) -> str:
+def _short(load: Running, now: float) -> str:
     window = load.figures(max(load.started, now - WINDOW_SECONDS), now)
     return f"{window.images_per_second:5.1f} images/s, p95 {window.p95_seconds:.2f} s"

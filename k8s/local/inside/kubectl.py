@@ -1,6 +1,7 @@
 """kubectl and helm, as a user runs them; and the API read directly, because that is asked often."""
 
 import json
+import os
 import shlex
 import subprocess
 from collections.abc import Sequence
@@ -55,7 +56,8 @@ class Api:
     """The API server, read as plain JSON. What a user would change goes through kubectl."""
 
     def __init__(self) -> None:
-        config.load_kube_config()  # type: ignore[no-untyped-call]  # ships half its types
+        # Named here: the client reads the variable when it is imported, which may be too early.
+        config.load_kube_config(os.environ.get("KUBECONFIG"))  # type: ignore[no-untyped-call]
         self._client = client.ApiClient()
 
     @property
