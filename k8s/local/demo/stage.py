@@ -24,11 +24,17 @@ class Running(Protocol):
     started: float
 
     @property
-    def running(self) -> bool: ...
+    def running(self) -> bool:
+        """Whether it goes on."""
+        ...
 
-    def figures(self, begin: float, end: float) -> Figures: ...
+    def figures(self, begin: float, end: float) -> Figures:
+        """Sum up a stretch, in monotonic seconds."""
+        ...
 
-    def wait(self, seconds: float) -> None: ...
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or sooner when it has ended."""
+        ...
 
 
 class StepFailedError(RuntimeError):
