@@ -47,7 +47,8 @@ class Instruments:
     """Everything the server counts. Every verb may be called from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # a second series for each counter, and not in the contract
+        # They would be a second series for each counter, and not in the contract.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
@@ -138,9 +139,10 @@ class Instruments:
         self._at_scrape.add_gil(seconds)
 
     def watch_loop(self) -> None:
-        """Call once in the event loop's thread: its CPU time is the loop's busy time.
+        """Call in the event loop's thread: its CPU time is the loop's busy time.
 
         All of it also counts as time with the interpreter lock: the loop runs nothing else.
+        Calling it again does no harm.
         """
         self._at_scrape.watch_loop()
 
@@ -218,11 +220,13 @@ class _ScrapeTime(Collector):
             self._gil_seconds += seconds
 
     def watch_loop(self) -> None:
+        clock = time.pthread_getcpuclockid(threading.get_ident())
+        if clock == self._loop_clock:
+            return
         with self._lock:
-            self._loop_before = self._loop_seconds
-            self._loop_clock = time.pthread_getcpuclockid(threading.get_ident())
+            self._loop_clock = clock
             # CPU time that this thread used before it ran the loop (a model load, say) is not ours.
-            self._loop_before -= time.clock_gettime(self._loop_clock)
+            self._loop_before = self._loop_seconds - time.clock_gettime(clock)
 
     def watch_cpu(self, limit_cores: float, throttled_seconds: Callable[[], float]) -> None:
         self._limit_cores = limit_cores

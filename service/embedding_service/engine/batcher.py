@@ -1,0 +1,103 @@
+"""The batcher: decoded images of all requests wait here; a free lane takes what is ready.
+
+It does not linger on a CPU: waiting for company is a loss there. On a GPU it may wait a few
+hundred microseconds, and only while another lane keeps the device busy anyway.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from embedding_service.engine.job import Item
+
+
+class Batcher:
+    """A queue of items with one taker per lane. Slots bound its length."""
+
+    def __init__(
+        self,
+        limit: int,
+        dropped: Callable[[Sequence[int]], None],
+        *,
+        linger_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take at most `limit` items a batch; `dropped` gets the slots of cancelled ones."""
+        self._limit = limit
+        self._dropped = dropped
+        self._linger_seconds = linger_seconds
+        self._clock = clock
+        self._ready: deque[Item] = deque()
+        self._change = threading.Condition()
+        self._busy_lanes = 0
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Items that are ready and not taken."""
+        return len(self._ready)
+
+    def put(self, item: Item) -> None:
+        """Add one decoded image."""
+        with self._change:
+            self._ready.append(item)
+            self._change.notify()
+
+    def take(self, retired: Callable[[], bool]) -> list[Item]:
+        """Wait for work and take up to the limit; an empty list means: stop.
+
+        A lane that took a batch must call `finished` once it is done with it.
+        """
+        with self._change:
+            while True:
+                self._change.wait_for(lambda: self._ready or self._closed or retired())
+                if retired() or (self._closed and not self._ready):
+                    self._change.notify()  # the news may have been for a lane that stays
+                    return []
+                self._linger()
+                batch = self._pop()
+                if batch:
+                    self._busy_lanes += 1
+                    return batch
+
+    def finished(self) -> None:
+        """A lane is done with its batch."""
+        with self._change:
+            self._busy_lanes -= 1
+
+    def wake(self) -> None:
+        """Let every waiting lane look again whether it is retired."""
+        with self._change:
+            self._change.notify_all()
+
+    def close(self) -> None:
+        """Lanes finish what is ready, then stop."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def _linger(self) -> None:
+        if not self._linger_seconds or not self._busy_lanes:
+            return
+        deadline = self._clock() + self._linger_seconds
+        while len(self._ready) < self._limit and not self._closed:
+            left = deadline - self._clock()
+            if left <= 0 or not self._change.wait(left):
+                return
+
+    def _pop(self) -> list[Item]:
+        batch: list[Item] = []
+        dropped: list[int] = []
+        while self._ready and len(batch) < self._limit:
+            item = self._ready.popleft()
+            if item.job.cancelled:
+                dropped.append(item.slot)
+            else:
+                batch.append(item)
+        if dropped:
+            self._dropped(dropped)
+        if self._ready:
+            self._change.notify()
+        batch.sort(key=lambda item: item.slot)
+        return batch

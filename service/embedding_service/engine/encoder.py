@@ -1,0 +1,263 @@
+"""The encoder: an open_clip model, its tokenizer and its pixel profile, on one device.
+
+Every way in which a model can be missing ends in ModelUnavailable with what to do about it.
+"""
+
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import open_clip
+import torch
+
+from embedding_contract.endpoints import SEEDED_RANDOM_PREFIX, TINY_MODEL
+from embedding_service.engine.model_info import ModelInfo
+from embedding_service.errors import ModelUnavailable
+from embedding_service.imaging.profile import Profile, origin_profile, profile_of
+
+_log = logging.getLogger(__name__)
+
+_DTYPES: Final = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+_SCHEMAS: Final = ("hf-hub:", "local-dir:")
+"""Prefixes by which open_clip finds configuration and weights in one place."""
+
+open_clip.add_model_config(Path(__file__).parent / "models")
+
+
+class Network(Protocol):
+    """What we use of an open_clip model."""
+
+    def encode_image(self, image: torch.Tensor) -> torch.Tensor:
+        """Return [batch, dimensions] of normalised [batch, 3, H, W]."""
+        ...
+
+    def encode_text(self, text: torch.Tensor) -> torch.Tensor:
+        """Return [batch, dimensions] of tokens [batch, context_length]."""
+        ...
+
+    def to(self, device: torch.device) -> "Network":
+        """Move the weights."""
+        ...
+
+    def eval(self) -> "Network":
+        """Switch training behaviour off."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """A loaded model. Its methods run on the caller's thread and current stream."""
+
+    info: ModelInfo
+    profile: Profile
+    network: Network
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return unit vectors float32 [batch, dimensions] of uint8 RGB [batch, H, W, 3]."""
+        image = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        return self._unit(self.network.encode_image(image.to(self.dtype)))
+
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return unit vectors float32 [batch, dimensions] of texts."""
+        tokens = self.tokenizer(list(texts)).to(self.device)
+        return self._unit(self.network.encode_text(tokens))
+
+    def _unit(self, vectors: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.normalize(vectors.float(), dim=-1)
+
+
+def load_network(model: str, pretrained: str, precision: str = "fp32") -> Network:
+    """Load an open_clip model on the CPU, ready to infer.
+
+    Args:
+        model: a name of open_clip, `sluice-tiny`, `hf-hub:...` or `local-dir:...`.
+        pretrained: a tag of open_clip, a path of a checkpoint (a file, or a folder with
+            open_clip_config.json), or `random:<seed>`.
+        precision: fp32, tf32, fp16 or bf16.
+
+    Raises:
+        ModelUnavailable: with what to do about it.
+    """
+    precision = "fp32" if precision == "tf32" else precision
+    if pretrained.startswith(SEEDED_RANDOM_PREFIX):
+        _check_name(model)
+        return _random_network(model, _seed(pretrained), precision)
+    if Path(pretrained).is_dir():
+        model, pretrained = f"local-dir:{pretrained}", ""
+    _check_name(model)
+    _check_pretrained(model, pretrained)
+    try:
+        network = open_clip.create_model(
+            model, pretrained or None, precision=precision, require_pretrained=True
+        )
+    except Exception as error:  # whatever a download or a checkpoint raises
+        raise _not_loaded(model, pretrained, error) from error
+    return cast("Network", network.eval().requires_grad_(False))
+
+
+def load_encoder(
+    model: str,
+    pretrained: str,
+    *,
+    precision: str = "auto",
+    device: str = "auto",
+    preprocess: str = "model",
+    max_batch: int = 32,
+) -> Encoder:
+    """Load model and tokenizer onto a device. `precision` and `device` may be auto.
+
+    Raises:
+        ModelUnavailable: with what to do about it.
+    """
+    place = _device(device)
+    kind = _precision(precision, place)
+    _set_float32_mode(kind)
+    meaningful = not pretrained.startswith(SEEDED_RANDOM_PREFIX)
+    if not meaningful:
+        _log.warning("weights are random (%s): the vectors of %s mean nothing", pretrained, model)
+    network = load_network(model, pretrained, kind).to(place).eval()
+    tokenizer = _tokenizer(model, pretrained)
+    profile = profile_of(cast("Any", network).visual.preprocess_cfg)
+    width, height = profile.size
+    info = ModelInfo(
+        name=model,
+        pretrained=pretrained,
+        precision=kind,
+        device=place.type,
+        dimensions=_dimensions(network, (height, width), place, _DTYPES[kind]),
+        image_size=(height, width),
+        context_length=int(getattr(tokenizer, "context_length", None) or 77),
+        meaningful=meaningful,
+        max_batch=max_batch,
+    )
+    scale, shift = _normalisation(profile, place)
+    used = profile if preprocess == "model" else origin_profile(profile)
+    return Encoder(info, used, network, tokenizer, place, _DTYPES[kind], scale, shift)
+
+
+def _check_name(model: str) -> None:
+    names = open_clip.list_models()
+    if model in names or model.startswith(_SCHEMAS) or model.replace("/", "-") in names:
+        return
+    near = difflib.get_close_matches(model, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"for a first try use {TINY_MODEL}."
+    raise ModelUnavailable(
+        f"model {model!r} is not known to open_clip {open_clip.__version__}; {hint} "
+        "All names: python -c 'import open_clip; print(open_clip.list_models())'"
+    )
+
+
+def _check_pretrained(model: str, pretrained: str) -> None:
+    if model.startswith(_SCHEMAS) or Path(pretrained).is_file():
+        return
+    tags = open_clip.list_pretrained_tags_by_model(model.replace("/", "-"))
+    if pretrained.lower() in (tag.lower() for tag in tags):
+        return
+    if "/" in pretrained or Path(pretrained).suffix:
+        raise ModelUnavailable(
+            f"the checkpoint {pretrained!r} does not exist in the container; "
+            "mount it there, or use a tag of open_clip"
+        )
+    known = f"known tags: {', '.join(tags)}" if tags else "open_clip has no weights for it"
+    raise ModelUnavailable(
+        f"{pretrained!r} is not a known tag of model {model!r}; {known}. A path of a checkpoint "
+        f"or {SEEDED_RANDOM_PREFIX}0 (random weights, for a test) works too"
+    )
+
+
+def _seed(pretrained: str) -> int:
+    text = pretrained.removeprefix(SEEDED_RANDOM_PREFIX)
+    if not text.isdecimal() or int(text) >= 2**63:
+        raise ModelUnavailable(
+            f"{pretrained!r} does not name a seed; write {SEEDED_RANDOM_PREFIX}0 for example"
+        )
+    return int(text)
+
+
+def _random_network(model: str, seed: int, precision: str) -> Network:
+    """Build the architecture with weights drawn from the seed; the global state is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            network = open_clip.create_model(
+                model, precision=precision, load_weights=False, pretrained_text=False
+            )
+        except Exception as error:  # towers of other libraries need their files
+            raise _not_loaded(model, "", error) from error
+    return cast("Network", network.eval().requires_grad_(False))
+
+
+def _not_loaded(model: str, pretrained: str, error: Exception) -> ModelUnavailable:
+    reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
+    if Path(pretrained).is_file():
+        return ModelUnavailable(
+            f"the checkpoint {pretrained!r} could not be loaded into model {model!r}; "
+            f"is it a checkpoint of this very architecture? ({reason})"
+        )
+    return ModelUnavailable(
+        f"the weights of model {model!r}, pretrained {pretrained!r}, could not be fetched; allow "
+        "the pod to reach the model hub, or mount a checkpoint and give its path as pretrained "
+        f"({reason})"
+    )
+
+
+def _tokenizer(model: str, pretrained: str) -> Any:
+    name = f"local-dir:{pretrained}" if Path(pretrained).is_dir() else model
+    try:
+        return open_clip.get_tokenizer(name)
+    except Exception as error:  # tokenizers of other libraries need their files
+        raise ModelUnavailable(
+            f"the tokenizer of model {model!r} could not be fetched; allow the pod to reach the "
+            f"model hub, or use a folder with open_clip_config.json ({error})"
+        ) from error
+
+
+def _device(device: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ModelUnavailable(
+            "device is cuda, but no usable GPU is here; ask for one in spec.gpu, or use device auto"
+        )
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
+
+
+def _precision(precision: str, device: torch.device) -> str:
+    if device.type == "cpu":
+        return {"auto": "fp32", "tf32": "fp32"}.get(precision, precision)
+    if precision != "auto":
+        return precision
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def _set_float32_mode(precision: str) -> None:
+    """fp32 means fp32 on a GPU too: without this, convolutions quietly run in tf32."""
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def _normalisation(profile: Profile, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scale and shift [3, 1, 1] such that (x / 255 - mean) / std = x * scale + shift."""
+    mean = torch.tensor(profile.mean, dtype=torch.float64).view(3, 1, 1)
+    std = torch.tensor(profile.std, dtype=torch.float64).view(3, 1, 1)
+    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+
+
+def _dimensions(
+    network: Network, size: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> int:
+    with torch.inference_mode():
+        image = torch.zeros(1, 3, *size, device=device, dtype=dtype)
+        return int(network.encode_image(image).shape[-1])
