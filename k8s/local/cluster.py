@@ -180,6 +180,9 @@ def main(words: Sequence[str]) -> int:
     except LocalClusterError as error:
         print(f"cluster.py: {error}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"cluster.py: {error.filename or words[0]}: {error.strerror}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("cluster.py: interrupted", file=sys.stderr)
         return 130

@@ -161,6 +161,19 @@ class Holder:
         _, left = mark.sweep(self._mark, 2.0)
         if left:
             print(f"holder: still there: {left}", file=sys.stderr, flush=True)
+        _reap_all(2.0)
+
+
+def _reap_all(deadline_seconds: float) -> None:
+    """Leave no dead children to a first process of a container, which may never look at them."""
+    end = time.monotonic() + deadline_seconds
+    while time.monotonic() < end:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            time.sleep(0.01)
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -176,8 +189,11 @@ def _read_line(connection: socket.socket) -> bytes:
 def _spawn(argv: list[str], env: dict[str, str], log: str, cwd: str) -> int:
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     parent = os.getpid()
+    # A signal for the child must wait until its own handling of signals is set, or it is lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
     pid = os.fork()
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(output)
         return pid
     try:
@@ -192,6 +208,7 @@ def _become(argv: list[str], env: dict[str, str], output: int, cwd: str, parent:
     signal.set_wakeup_fd(-1)
     namespaces.default_signals()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, set())
     os.setsid()
     syscalls.die_with_parent(signal.SIGKILL)
     # The parent may have ended before the line above; inside a pid namespace it reads as 0.

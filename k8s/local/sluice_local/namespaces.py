@@ -56,9 +56,18 @@ def mount_proc() -> None:
 
 
 def identity_map(text: str) -> str:
-    """A map that keeps every id of this namespace as it is, from the text of uid_map."""
-    rows = [row.split() for row in text.splitlines()]
-    return "".join(f"{inside} {inside} {count}\n" for inside, _, count in rows)
+    """A map that keeps every id of this namespace as it is, from the text of uid_map.
+
+    The first id gets a row of its own: a single row of all ids is how programs (the kubelet's
+    libraries among them) recognise the machine's first namespace, where they expect more rights.
+    """
+    rows = []
+    for row in text.splitlines():
+        first, _, count = (int(word) for word in row.split())
+        rows.append(f"{first} {first} 1\n")
+        if count > 1:
+            rows.append(f"{first + 1} {first + 1} {count - 1}\n")
+    return "".join(rows)
 
 
 def _make_user() -> None:
@@ -179,7 +188,7 @@ class Door:
     user: int | None
     mount: int
     network: int
-    pid: int
+    pid: int | None
 
     @classmethod
     def of(cls, holder: int) -> Door:
@@ -189,12 +198,11 @@ class Door:
             OSError: no such process, or not ours.
         """
         base = f"/proc/{holder}/ns/"
-        same = os.readlink(base + "user") == os.readlink("/proc/self/ns/user")
         return cls(
-            user=None if same else os.open(base + "user", os.O_RDONLY),
+            user=_unless_ours(base, "user"),
             mount=os.open(base + "mnt", os.O_RDONLY),
             network=os.open(base + "net", os.O_RDONLY),
-            pid=os.open(base + "pid_for_children", os.O_RDONLY),
+            pid=_unless_ours(base, "pid_for_children"),
         )
 
     def enter_network(self) -> None:
@@ -215,9 +223,17 @@ class Door:
         """
         folder = os.getcwd()
         self.enter_network()
-        syscalls.setns(self.pid, syscalls.CLONE_NEWPID)
+        if self.pid is not None:
+            syscalls.setns(self.pid, syscalls.CLONE_NEWPID)
         syscalls.setns(self.mount, syscalls.CLONE_NEWNS)
         os.chdir(folder)
+
+
+def _unless_ours(base: str, name: str) -> int | None:
+    # Entering the user namespace one is in is refused, and another pid namespace may not be made.
+    if os.readlink(base + name) == os.readlink(f"/proc/self/ns/{name}"):
+        return None
+    return os.open(base + name, os.O_RDONLY)
 
 
 def default_signals() -> None:

@@ -30,10 +30,10 @@ class Reporter:
         print(text, file=self._stream, flush=True)
 
     @contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """Time a step; it says `failed` when the body raises."""
-        begin = time.monotonic()
-        self._last = begin
+    def step(self, title: str, begin: float | None = None) -> Iterator[None]:
+        """Time a step, from ``begin`` (time.monotonic) if it began earlier than its turn."""
+        begin = time.monotonic() if begin is None else begin
+        self._last = time.monotonic()
         self._draw(f"  {title} ...")
         try:
             yield

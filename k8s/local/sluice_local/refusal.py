@@ -16,7 +16,8 @@ _APPARMOR = "kernel.apparmor_restrict_unprivileged_userns"
 _MAX_USER = "user.max_user_namespaces"
 _MAX_NET = "user.max_net_namespaces"
 _MAX_MNT = "user.max_mnt_namespaces"
-SYSCTLS = (_CLONE, _APPARMOR, _MAX_USER, _MAX_NET, _MAX_MNT)
+_LIMITS = (_MAX_USER, _MAX_NET, _MAX_MNT)
+SYSCTLS = (_CLONE, _APPARMOR, *_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,12 @@ def _switches(refusal: Refusal, sysctls: Mapping[str, int]) -> list[str]:
         found.append(f"{_CLONE} is 0: run as root `sysctl -w {_CLONE}=1`")
     if sysctls.get(_APPARMOR) == 1:
         found.append(f"{_APPARMOR} is 1: run as root `sysctl -w {_APPARMOR}=0`")
-    for name in (_MAX_USER, _MAX_NET, _MAX_MNT):
+    for name in _LIMITS:
         if sysctls.get(name) == 0:
             found.append(f"{name} is 0: run as root `sysctl -w {name}=15000`")
-        elif refusal.error == errno.ENOSPC and name in sysctls:
-            found.append(f"all {sysctls[name]} of {name} may be in use: raise it, or end some")
+    if not found and refusal.error == errno.ENOSPC:
+        limits = ", ".join(f"{name} = {sysctls[name]}" for name in _LIMITS if name in sysctls)
+        found.append(f"a limit is used up ({limits}): raise it as root, or end what uses it")
     return found
 
 

@@ -44,5 +44,5 @@ def _stop_components(control: Control, report: Reporter) -> None:
             except NotRunningError:
                 # The holder went away meanwhile, and everything with it.
                 return
-        if killed:
+        if killed and killed != [component.API_SERVER]:
             report.say(f"  (killed after {grace_seconds:.1f} s: {', '.join(killed)})")

@@ -19,6 +19,7 @@ from sluice_local.control import Control
 from sluice_local.errors import ComponentError
 from sluice_local.layout import Layout
 from sluice_local.logfile import last_lines
+from sluice_local.namespaces import Plan
 from sluice_local.progress import Reporter
 from sluice_local.record import Record, read_record, write_record
 from sluice_local.visitor import UnreachableError, Visitor
@@ -44,11 +45,13 @@ class Startup:
             LocalClusterError: with the reason, the guilty component and its log.
         """
         begin = time.monotonic()
-        programs = Programs.of(self._builder.build())
         if self._control.running():
-            self._resume(programs)
+            self._resume(Programs.of(self._builder.build()))
         else:
-            self._begin(programs)
+            # What this machine refuses must be said before a build of ten minutes, not after it.
+            self._layout.check_length()
+            plan = holding.choose_plan()
+            self._begin(plan, Programs.of(self._builder.build()))
         self._report.say(f"the cluster is up ({time.monotonic() - begin:.1f} s)")
 
     def start(self, name: str, programs: Programs) -> None:
@@ -57,9 +60,7 @@ class Startup:
             self._launch(name, component.command(name, programs, self._layout))
             self._await_ready(name)
 
-    def _begin(self, programs: Programs) -> None:
-        self._layout.check_length()
-        plan = holding.choose_plan()
+    def _begin(self, plan: Plan, programs: Programs) -> None:
         left = holding.clean_leftovers(self._layout)
         if left:
             self._report.say(f"  ended {left} processes that an earlier run had left")
@@ -82,10 +83,11 @@ class Startup:
             self.start(name, programs)
         rest = component.ORDER[2:]
         # These need only the API server: they start together and are waited for in turn.
+        begin = time.monotonic()
         for name in rest:
             self._launch(name, component.command(name, programs, self._layout))
         for name in rest:
-            with self._report.step(name):
+            with self._report.step(name, begin):
                 self._await_ready(name)
 
     def _resume(self, programs: Programs) -> None:
