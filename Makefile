@@ -67,8 +67,10 @@ format: $(READY) ## put every file into the house style
 	@$(BIN)/ruff check -q --fix-only .
 	@$(BIN)/ruff format -q .
 
-generate: $(READY) ## write the generated files again (CRD, chart copy, reference)
-	@$(BIN)/python -m embedding_operator.api.crd
+generate: $(READY) ## write the generated files again (the CRD and the chart's copy of it)
+	@$(BIN)/python -m embedding_operator.api.crd > k8s/crd/.new && \
+	mv k8s/crd/.new k8s/crd/embeddingservices.yaml && \
+	cp k8s/crd/embeddingservices.yaml charts/sluice/files/embeddingservices.yaml
 
 bench: $(READY) ## measure the server against the origin's design (reports/bench.json)
 	@$(BIN)/python tests/bench/compare.py
