@@ -29,8 +29,9 @@ def helm() -> Path:
     return builder.build((HELM,))[HELM.name] / "helm"
 
 
+@cache
 def run_helm(*arguments: str) -> str:
-    """Run Helm without a cluster.
+    """Run Helm without a cluster; the same words are run once.
 
     Raises:
         ChartRefusedError: with what Helm said.

@@ -134,7 +134,7 @@ def test_the_notes_say_what_to_do_next() -> None:
     assert "kubectl apply -f -" in notes
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.from_regex(r"[a-z]([a-z0-9-]{0,50}[a-z0-9])?", fullmatch=True))
 def test_any_release_name_gives_names_that_kubernetes_takes(release: str) -> None:
     for document in render(release=release):

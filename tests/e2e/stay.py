@@ -19,7 +19,7 @@ TINY: Document = {
         "requests": {"cpu": "100m", "memory": "256Mi"},
         "limits": {"cpu": "2", "memory": "3Gi"},
     },
-    "tuning": {"mode": "Off", "windowSeconds": 5},
+    "tuning": {"mode": "Off", "windowSeconds": 6},
 }
 """A small CPU service with seeded weights. Nothing tunes it unless a test says so."""
 

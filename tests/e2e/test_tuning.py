@@ -23,7 +23,7 @@ from load.generator import Load, Plan
 from load.photographs import photographs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(420)]
-WINDOW_SECONDS = 5
+WINDOW_SECONDS = 6
 TUNING: Document = {
     "mode": "Recommend",
     "windowSeconds": WINDOW_SECONDS,
