@@ -1,0 +1,75 @@
+"""The spec's bounds and defaults are the server's own: a value the API takes, the server takes."""
+
+from typing import Any
+
+import pytest
+
+from embedding_contract import tuning
+from embedding_contract.endpoints import Environment
+from embedding_operator.api.spec import EmbeddingServiceSpec, LimitsSpec
+from embedding_operator.api.tuning import Knobs
+from embedding_service.settings import ServerSettings, SettingsError
+
+REQUIRED = {Environment.MODEL: "sluice-tiny", Environment.PRETRAINED: "random:0"}
+LIMITS = {
+    "queue_size": Environment.QUEUE_SIZE,
+    "queue_timeout_seconds": Environment.QUEUE_TIMEOUT_SECONDS,
+    "max_request_bytes": Environment.MAX_REQUEST_BYTES,
+    "max_image_bytes": Environment.MAX_IMAGE_BYTES,
+    "max_image_pixels": Environment.MAX_IMAGE_PIXELS,
+    "max_images_per_request": Environment.MAX_IMAGES_PER_REQUEST,
+    "drain_seconds": Environment.DRAIN_SECONDS,
+}
+KNOBS = {
+    "num_streams": Environment.NUM_STREAMS,
+    "semaphore_size": Environment.SEMAPHORE_SIZE,
+    "decode_workers": Environment.DECODE_WORKERS,
+    "max_batch": Environment.MAX_BATCH,
+}
+
+
+def edges(model: Any, field: str) -> tuple[float, float]:
+    """The least and the greatest value that the spec allows."""
+    bounds = {type(part).__name__: part for part in model.model_fields[field].metadata}
+    return bounds["Ge"].ge, bounds["Le"].le
+
+
+def server(**changes: object) -> ServerSettings:
+    return ServerSettings.from_env(REQUIRED | {key: str(value) for key, value in changes.items()})
+
+
+@pytest.mark.parametrize(("field", "variable"), LIMITS.items(), ids=LIMITS)
+def test_a_limit_has_one_default(field: str, variable: str) -> None:
+    assert getattr(LimitsSpec(), field) == getattr(server(), field)
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "variable"),
+    [(LimitsSpec, *pair) for pair in LIMITS.items()]
+    + [(EmbeddingServiceSpec, *pair) for pair in KNOBS.items()],
+    ids=[*LIMITS, *KNOBS],
+)
+def test_the_server_takes_what_the_spec_takes_and_no_more(
+    model: Any, field: str, variable: str
+) -> None:
+    least, greatest = edges(model, field)
+    server(**{variable: least})
+    server(**{variable: greatest})
+    for outside in (least - 1, greatest + 1):
+        with pytest.raises(SettingsError, match=variable):
+            server(**{variable: outside})
+
+
+@pytest.mark.parametrize("model", [EmbeddingServiceSpec, Knobs], ids=["spec", "status"])
+@pytest.mark.parametrize(
+    ("field", "low", "high"),
+    [
+        ("num_streams", tuning.MIN_STREAMS, tuning.MAX_STREAMS),
+        ("semaphore_size", tuning.MIN_SEMAPHORE, tuning.MAX_SEMAPHORE),
+        ("decode_workers", tuning.MIN_DECODE_WORKERS, tuning.MAX_DECODE_WORKERS),
+    ],
+)
+def test_a_knob_has_the_bounds_of_the_tuning_file(
+    model: Any, field: str, low: int, high: int
+) -> None:
+    assert edges(model, field) == (low, high)
