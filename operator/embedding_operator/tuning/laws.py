@@ -74,10 +74,13 @@ def _residence_factor(demands: Demands) -> float:
     """Fit the residence to the measured throughput where permits bind.
 
     There Little's law measures it; the stages' figures only say how it changes between points.
+    Near the ceiling the throughput says nothing of the residence.
     """
     if not demands.permits_bind:
         return 1.0
-    low, high = 0.2, 8.0
+    if demands.throughput > 0.9 * _capacity(demands, demands.at, 1.0).ceiling:
+        return 1.0
+    low, high = 0.5, 8.0
     for _ in range(30):
         middle = math.sqrt(low * high)
         if _capacity(demands, demands.at, middle).throughput > demands.throughput:
@@ -107,11 +110,7 @@ def _bounds(demands: Demands, point: Point, batch: float) -> tuple[dict[str, flo
     cpu, gpu = _moved(demands, point)
     fixed, slope = _lane(demands)
     hold = fixed + slope * batch
-    # A larger batch spends its fixed part on more images. On a GPU the fixed part is launch work
-    # of the host, about half of it with the interpreter lock; on a CPU it is CPU time.
-    saved = demands.fixed * (1 / demands.batch - 1 / batch)
-    cpu = max(cpu - saved * (0.7 if demands.has_gpu else 1.0), 0.1 * cpu)
-    host = max(demands.host - saved * (0.5 if demands.has_gpu else 0.1), 0.2 * demands.host)
+    cpu, host = _spread_launches(demands, cpu, batch)
     decode, workers = _decode(demands, point)
     bounds = {
         "cpu": demands.cores * USABLE / max(cpu, 1e-9),
@@ -125,6 +124,19 @@ def _bounds(demands: Demands, point: Point, batch: float) -> tuple[dict[str, flo
     rounds = max(1.0, images / batch / point.streams)
     inside = images * decode / min(workers, images) + hold * (1 + 0.5 * (rounds - 1))
     return bounds, demands.fetch + inside + 0.5 * images * host + demands.serialise
+
+
+def _spread_launches(demands: Demands, cpu: float, batch: float) -> tuple[float, float]:
+    """Demands of CPU and host with the launch of a batch spread over another number of images.
+
+    On a GPU the fixed part of the lane time is launch work of the host, about half of it with the
+    interpreter lock; on a CPU it is CPU time. It cannot be more than a part of what was measured.
+    """
+    more = 1 / batch - 1 / demands.batch
+    on_cpu, on_host = (0.7, 0.5) if demands.has_gpu else (1.0, 0.1)
+    launch_cpu = min(on_cpu * demands.fixed, 0.5 * demands.cpu * demands.batch)
+    launch_host = min(on_host * demands.fixed, 0.6 * demands.host * demands.batch)
+    return max(cpu + launch_cpu * more, 0.1 * cpu), demands.host + launch_host * more
 
 
 def _moved(demands: Demands, point: Point) -> tuple[float, float]:
@@ -158,20 +170,33 @@ def _lane(demands: Demands) -> tuple[float, float]:
 
 
 def _batch(demands: Demands, point: Point) -> float:
-    """Images in one batch: it grows until lanes and GPU keep up with what is supplied."""
+    """Images in one batch: as the law says, corrected by what it says of the measured point."""
     if point == demands.at:
         return demands.batch
+    correction = demands.batch / _natural_batch(demands, demands.at)
+    most = max(1.0, 0.92 * demands.max_batch)
+    return min(most, max(1.0, correction * _natural_batch(demands, point)))
+
+
+def _natural_batch(demands: Demands, point: Point) -> float:
+    """The batch grows until all that works on batches keeps up with what is supplied.
+
+    Launches count as work on batches: while they wait for the CPU or the interpreter lock, decoded
+    images pile up, and the next batch is larger.
+    """
     images = demands.images_per_request
     most = max(1.0, min(0.92 * demands.max_batch, 0.8 * point.permits * images / point.streams))
     least = min(most, max(1.0, min(demands.batch, images) / 4))
+    largest, residence = _bounds(demands, point, most)
+    supply = min(
+        largest["decode"], largest["cpu"], largest["host"], largest["copy"],
+        point.permits * images / residence,
+    )  # fmt: skip
     batch = least
     for index in range(9):
         batch = least * (most / least) ** (index / 8)
-        bounds, residence = _bounds(demands, point, batch)
-        supply = min(
-            bounds["decode"], bounds["cpu"], bounds["host"], bounds["copy"],
-            point.permits * images / residence,
-        )  # fmt: skip
-        if 0.97 * min(bounds["lanes"], bounds["gpu"]) >= supply:
+        bounds, _ = _bounds(demands, point, batch)
+        keeps_up = min(bounds["lanes"], bounds["gpu"], bounds["host"], bounds["cpu"])
+        if 0.97 * keeps_up >= 0.95 * supply:
             break
     return batch

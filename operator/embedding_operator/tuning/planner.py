@@ -170,11 +170,9 @@ def _ladder(steps: tuple[int, ...], low: int, high: int) -> list[int]:
 
 
 def _with_permits(demands: Demands, bounds: TuningBounds, point: Point) -> Point:
-    """Take 1.5 N* permits; keep what is there when it is enough and not far too much."""
-    needed = capacity(demands, point).permits
-    wanted = math.ceil(PERMIT_MARGIN * needed)
-    permits = point.permits if wanted <= point.permits <= 3 * wanted else wanted
-    clamped = bounds.semaphore_size.clamp(permits)
+    """Take 1.5 N* permits, and never fewer than there are: too many cost little, too few much."""
+    wanted = math.ceil(PERMIT_MARGIN * capacity(demands, point).permits)
+    clamped = bounds.semaphore_size.clamp(max(point.permits, wanted))
     return Point(point.streams, clamped, point.workers, point.on_gpu)
 
 
@@ -217,7 +215,8 @@ def _polish(situation: Situation) -> Move | None:
     promising = [(gain, point) for gain, point in scored if gain >= WORTH_POLISH]
     if not promising:
         return None
-    gain, to = max(promising, key=lambda pair: (pair[0], -_cost(pair[1], demands.at)))
+    # Of equally promising steps the one to the smaller setting.
+    gain, to = max(promising, key=lambda pair: (round(pair[0], 2), -_cost(pair[1], demands.at)))
     return Move("Polish", to, gain, f"the next step that may pay: {describe(demands.at, to)}")
 
 
