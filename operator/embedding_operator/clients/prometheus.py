@@ -13,7 +13,7 @@ from typing import Final, Self
 import httpx
 
 from embedding_operator.errors import PrometheusUnavailable
-from embedding_operator.tuning.queries import QUERIES, Answers, Query, Series
+from embedding_operator.tuning.queries import QUERIES, Answers, Series
 
 RANGE_PATH: Final = "/api/v1/query_range"
 REQUEST_SECONDS: Final = 5.0
@@ -82,11 +82,16 @@ class Prometheus:
         Raises:
             PrometheusUnavailable: unreachable, too slow, too large, or not an answer.
         """
+        times = {
+            "start": f"{ends[0]:.3f}",
+            "end": f"{ends[-1]:.3f}",
+            "step": f"{window_seconds:.3f}",
+        }
         try:
             async with asyncio.timeout(self._tick_seconds), asyncio.TaskGroup() as group:
                 tasks = {
                     query.name: group.create_task(
-                        self._one(address, query, namespace, pods, ends, window_seconds)
+                        self._one(address, query.text(namespace, pods, window_seconds), times)
                     )
                     for query in QUERIES
                 }
@@ -101,23 +106,9 @@ class Prometheus:
             raise ours.exceptions[0] from None
         return {name: task.result() for name, task in tasks.items()}
 
-    async def _one(
-        self,
-        address: str,
-        query: Query,
-        namespace: str,
-        pods: Sequence[str],
-        ends: Sequence[float],
-        window_seconds: float,
-    ) -> list[Series]:
-        form = {
-            "query": query.text(namespace, pods, window_seconds),
-            "start": f"{ends[0]:.3f}",
-            "end": f"{ends[-1]:.3f}",
-            "step": f"{window_seconds:.3f}",
-            # Servers that put several stores together must not leave one out in silence.
-            "partial_response": "false",
-        }
+    async def _one(self, address: str, query: str, times: Mapping[str, str]) -> list[Series]:
+        # Servers that put several stores together must not leave one out in silence.
+        form = {"query": query, **times, "partial_response": "false"}
         async with self._turn:
             body = await self._post(address.rstrip("/") + RANGE_PATH, form)
         return _series(body, address)
