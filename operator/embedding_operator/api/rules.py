@@ -30,40 +30,44 @@ NAME_NOT_A_LABEL: Final = (
 )
 
 
-def _outside(field: str, or_zero: bool = False) -> dict[str, str]:
-    bounds = f"self.tuning.bounds.{field}"
-    rule = f"self.{field} >= {bounds}.min && self.{field} <= {bounds}.max"
-    return {
-        "rule": f"self.{field} == 0 || ({rule})" if or_zero else rule,
-        "messageExpression": (
-            f"'{field} is ' + string(self.{field}) + ', but tuning.bounds.{field} allows ' + "
-            f"string({bounds}.min) + ' to ' + string({bounds}.max) + "
-            f"': change {field} or widen the bounds'"
-        ),
-        "fieldPath": f".{field}",
-    }
-
-
 def for_spec() -> dict[str, Any]:
     """Rules inside the spec."""
     rules = [
-        {**_outside("numStreams"), "message": STREAMS_OUTSIDE},
-        {**_outside("semaphoreSize"), "message": SEMAPHORE_OUTSIDE},
-        {**_outside("decodeWorkers", or_zero=True), "message": WORKERS_OUTSIDE},
+        _inside("numStreams", STREAMS_OUTSIDE),
+        _inside("semaphoreSize", SEMAPHORE_OUTSIDE),
+        _inside("decodeWorkers", WORKERS_OUTSIDE),
         {
             "rule": "self.gpu.count > 0 || self.decodeDevice != 'gpu'",
             "message": NO_GPU_TO_DECODE,
             "fieldPath": ".decodeDevice",
         },
     ]
+    rules[2]["rule"] = f"self.decodeWorkers == 0 || ({rules[2]['rule']})"
     return {"x-kubernetes-validations": rules}
+
+
+def _inside(field: str, message: str) -> dict[str, str]:
+    bounds = f"self.tuning.bounds.{field}"
+    return {
+        "rule": f"self.{field} >= {bounds}.min && self.{field} <= {bounds}.max",
+        "message": message,
+        "fieldPath": f".{field}",
+    }
 
 
 def for_object() -> list[dict[str, str]]:
     """Rules of the whole resource: only here CEL sees the name."""
     return [
-        {"rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH}", "message": NAME_TOO_LONG},
-        {"rule": f"self.metadata.name.matches('{NAME_PATTERN}')", "message": NAME_NOT_A_LABEL},
+        {
+            "rule": f"self.metadata.name.size() <= {MAX_NAME_LENGTH}",
+            "message": NAME_TOO_LONG,
+            "fieldPath": ".metadata.name",
+        },
+        {
+            "rule": f"self.metadata.name.matches('{NAME_PATTERN}')",
+            "message": NAME_NOT_A_LABEL,
+            "fieldPath": ".metadata.name",
+        },
     ]
 
 

@@ -1,0 +1,46 @@
+"""The server's environment. The live knobs are not in it: they travel in the tuning file."""
+
+from embedding_contract.endpoints import IMAGE_FOLDER, PORT, TUNING_DIRECTORY, Environment
+from embedding_operator.api.quantity import cores_text
+from embedding_operator.api.service import Manifest
+from embedding_operator.api.spec import LimitsSpec
+from embedding_operator.render.blueprint import Blueprint
+
+SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod, the only place where it may write
+
+
+def environment(plan: Blueprint) -> list[Manifest]:
+    """Render the list of variables."""
+    spec = plan.spec
+    variables = {
+        Environment.MODEL: spec.model.name,
+        Environment.PRETRAINED: spec.model.pretrained,
+        Environment.PRECISION: spec.model.precision,
+        Environment.PREPROCESS: spec.model.preprocess,
+        Environment.DEVICE: "cuda" if plan.on_gpu else "cpu",
+        Environment.PORT: str(PORT),
+        Environment.TUNING_DIRECTORY: TUNING_DIRECTORY,
+        Environment.MAX_BATCH: str(spec.max_batch),
+        **_limits(spec.limits),
+        # Weights from a hub are cached below the home folder.
+        "HOME": SCRATCH,
+    }
+    if spec.images.volume is not None:
+        variables[Environment.IMAGE_FOLDER] = IMAGE_FOLDER
+    if "cpu" in spec.resources.limits:
+        variables[Environment.CPU_LIMIT] = cores_text(spec.resources.limits["cpu"])
+    pod_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
+    plain = [{"name": name, "value": value} for name, value in variables.items()]
+    return [{"name": Environment.POD_NAME, "valueFrom": pod_name}, *plain]
+
+
+def _limits(limits: LimitsSpec) -> dict[str, str]:
+    return {
+        Environment.QUEUE_SIZE: str(limits.queue_size),
+        Environment.QUEUE_TIMEOUT_SECONDS: f"{limits.queue_timeout_seconds:g}",
+        Environment.MAX_REQUEST_BYTES: str(limits.max_request_bytes),
+        Environment.MAX_IMAGE_BYTES: str(limits.max_image_bytes),
+        Environment.MAX_IMAGE_PIXELS: str(limits.max_image_pixels),
+        Environment.MAX_IMAGES_PER_REQUEST: str(limits.max_images_per_request),
+        Environment.DRAIN_SECONDS: f"{limits.drain_seconds:g}",
+    }
