@@ -140,7 +140,7 @@ def _read_to_end(handle: int, size: int, max_bytes: int) -> bytes:
     """Read a file of `size` bytes; one that grows while it is read may not pass the limit."""
     pieces: list[bytes] = []
     total = 0
-    while piece := os.read(handle, max(size - total, 0) + 1):
+    while piece := os.read(handle, max(size - total + 1, 65_536)):
         pieces.append(piece)
         total += len(piece)
         if total > max_bytes:

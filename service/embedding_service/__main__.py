@@ -1,0 +1,70 @@
+"""`sluice-server`: reads the environment and runs the server; says in one line if it cannot."""
+
+import argparse
+import asyncio
+import importlib.metadata
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import uvloop
+
+from embedding_service.errors import ServiceError
+from embedding_service.logs import configure_logging
+from embedding_service.settings import ServerSettings, SettingsError, describe_settings
+from embedding_service.web.lifecycle import Lifecycle
+
+EXIT_CANNOT_START = 2
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the server; return the exit code: 0 after a signal, 2 when it cannot start."""
+    _parser().parse_args(arguments)
+    configure_logging()
+    try:
+        settings = ServerSettings.from_env(os.environ)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            clean = runner.run(_run(settings))
+            if not clean:
+                _exit_now(0)
+    except (SettingsError, ServiceError) as error:
+        return _cannot_start(str(error))
+    except Exception as error:  # noqa: BLE001 - the last line is for people, the log has the rest
+        _log.exception("unexpected fault")
+        return _cannot_start(f"unexpected {type(error).__name__}: {error}")
+    return 0
+
+
+async def _run(settings: ServerSettings) -> bool:
+    return await Lifecycle(settings).run()
+
+
+def _cannot_start(reason: str) -> int:
+    """Say why in one last line: the operator lifts it into the resource's status."""
+    line = " ".join(reason.split())
+    print(f"sluice-server: cannot start: {line}", file=sys.stderr, flush=True)
+    return EXIT_CANNOT_START
+
+
+def _exit_now(code: int) -> None:
+    """End without waiting for a thread that is still loading or stuck."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sluice-server",
+        description="Turns images and texts into vectors. All settings are environment variables.",
+        epilog=f"settings:\n\n{describe_settings()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = importlib.metadata.version("sluice")
+    parser.add_argument("--version", action="version", version=f"sluice-server {version}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,4 @@
+"""HTTP: the only room that knows FastAPI, status codes and JSON shapes.
+
+Envelope (request id, outcome, failures) -> Gate (admission, limits, disconnect) -> routes
+"""

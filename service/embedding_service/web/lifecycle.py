@@ -1,0 +1,207 @@
+"""The life of the process: listen at once, load, serve, leave, drain, end."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import math
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from embedding_service.engine.pipeline import Pipeline, build_pipeline
+from embedding_service.errors import ServiceError
+from embedding_service.metrics import Instruments
+from embedding_service.retune import TuningWatch
+from embedding_service.settings import ServerSettings
+from embedding_service.web.app import create_app
+from embedding_service.web.serving import Serving
+
+BACKLOG: Final = 2048
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than the idle limit of usual clients and proxies, so that they close first."""
+CLOSE_SECONDS: Final = 5.0
+"""Longest wait for the engine's threads at the end; all work is done or given up by then."""
+
+Build = Callable[[ServerSettings, Instruments], Pipeline]
+_log = logging.getLogger(__name__)
+
+
+class CannotListen(ServiceError):  # noqa: N818 - named by the fact, as its siblings
+    """The address is taken or is not this machine's."""
+
+    code = "cannot_listen"
+
+
+class Lifecycle:
+    """Runs one server. Signals: SIGTERM leaves gracefully, a second one at once."""
+
+    def __init__(self, settings: ServerSettings, build: Build = build_pipeline) -> None:
+        self._settings = settings
+        self._build = build
+        self._instruments = Instruments(CollectorRegistry())
+        self._serving = Serving(settings, self._instruments)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._server = _Server(_config(self._serving))
+
+    async def run(self) -> bool:
+        """Serve until a signal comes; True when nothing was left behind in a thread.
+
+        Raises:
+            CannotListen: the address cannot be used.
+            ModelUnavailable: the model cannot be loaded.
+        """
+        self._instruments.watch_loop()
+        listener = _listen(self._settings.host, self._settings.port)
+        self._catch_signals()
+        host, port = listener.getsockname()[:2]
+        _log.info("listening", extra={"host": host, "port": port})
+        http = asyncio.create_task(self._server.serve(sockets=[listener]))
+        try:
+            pipeline = await self._load(http)
+            if pipeline is None:
+                return False
+            await self._serve(pipeline, http)
+            return await _close(pipeline)
+        finally:
+            self._server.should_exit = True
+            await http
+            if self._serving.folder is not None:
+                self._serving.folder.close()
+
+    async def _load(self, http: asyncio.Task[None]) -> Pipeline | None:
+        """Load in a thread, so that probes are answered; None when a signal came first."""
+        started = time.monotonic()
+        loading = _in_thread(lambda: self._build(self._settings, self._instruments))
+        await self._first_of(loading, http)
+        if not loading.done():
+            return None
+        pipeline = loading.result()
+        # What was made so far lives as long as the process: never look through it again.
+        gc.collect()
+        gc.freeze()
+        _log.info("model loaded", extra={"seconds": round(time.monotonic() - started, 3)})
+        return pipeline
+
+    async def _serve(self, pipeline: Pipeline, http: asyncio.Task[None]) -> None:
+        settings = self._settings
+        watch = TuningWatch(
+            pipeline,
+            self._instruments,
+            directory=settings.tuning_directory,
+            pod_name=settings.pod_name,
+            initial=settings.initial,
+        )
+        await watch.look()  # ready means: on the generation that is there
+        self._serving.serve(pipeline, watch)
+        _log.info("ready", extra={"model": pipeline.model.name, "device": pipeline.model.device})
+        watching = asyncio.create_task(watch.run())
+        try:
+            await self._first_of(http)
+            await self._leave(http)
+        finally:
+            watching.cancel()
+
+    async def _leave(self, http: asyncio.Task[None]) -> None:
+        """Drop out of the endpoints first, then finish what was admitted."""
+        self._serving.leave()
+        _log.info("leaving", extra={"grace_seconds": self._settings.endpoint_grace_seconds})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), self._settings.endpoint_grace_seconds)
+        self._serving.drain()
+        self._server.should_exit = True
+        await http
+        _log.info("drained")
+
+    async def _first_of(self, *tasks: asyncio.Future[Any]) -> None:
+        """Wait for a signal or for one of `tasks`."""
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+    def stop(self) -> None:
+        """Leave gracefully; called again, at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+            self._server.force_exit = True
+        self._stop.set()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: it would end the process by the signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(serving: Serving) -> uvicorn.Config:
+    settings = serving.settings
+    drain_seconds = settings.drain_seconds - settings.endpoint_grace_seconds
+    return uvicorn.Config(
+        create_app(serving),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(drain_seconds),
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the address before the model loads: a port in use must not cost a load."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+def _in_thread(work: Callable[[], Pipeline]) -> asyncio.Future[Pipeline]:
+    """Run `work` in a daemon thread: a load cannot be stopped, and must not hold up the exit."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Pipeline] = loop.create_future()
+
+    def give(result: Pipeline | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is not None:
+            future.set_exception(error)
+        elif result is not None:
+            future.set_result(result)
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+            loop.call_soon_threadsafe(give, None, error)
+        else:
+            loop.call_soon_threadsafe(give, result, None)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return future
+
+
+async def _close(pipeline: Pipeline) -> bool:
+    try:
+        await asyncio.wait_for(pipeline.close(), CLOSE_SECONDS)
+    except TimeoutError:
+        _log.warning("the engine did not close in time", extra={"seconds": CLOSE_SECONDS})
+        return False
+    return True

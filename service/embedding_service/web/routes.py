@@ -1,0 +1,144 @@
+"""The routes and their documentation. Thin: each calls one function that answers."""
+
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
+from embedding_contract.report import report_to_mapping
+from embedding_service.web.answers import JSON, NPY
+from embedding_service.web.openai import answer_embeddings
+from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
+from embedding_service.web.serving import Serving
+from embedding_service.web.uploads import answer_embed
+
+_ERROR: Final = {
+    "content": {
+        JSON: {
+            "example": {
+                "error": {
+                    "message": "what is wrong and what to do",
+                    "type": "invalid_request_error",
+                    "param": "input[3]",
+                    "code": "not_an_image",
+                }
+            }
+        }
+    }
+}
+_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
+    400: {"description": "The request is wrong; `param` names where", **_ERROR},
+    413: {"description": "Over a limit; the message names it", **_ERROR},
+    429: {"description": "At the limit; see Retry-After", **_ERROR},
+    503: {"description": "Loading or shutting down; see Retry-After", **_ERROR},
+}
+_FILES: Final = {
+    "schema": {
+        "type": "object",
+        "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+def work_routes(serving: Serving) -> APIRouter:
+    """Return the routes that give vectors; the gate stands in front of them."""
+    router = APIRouter(tags=["vectors"], responses=_REFUSALS)
+
+    @router.post(
+        OPENAI_PATH,
+        summary="Vectors of texts and images, in OpenAI's shape",
+        response_class=Response,
+        openapi_extra={"requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}}},
+        responses={200: {"content": {JSON: {"example": _OPENAI_EXAMPLE}}}},
+    )
+    async def embeddings(request: Request) -> Response:
+        """Give one unit vector for each item of `input`, in its order.
+
+        An item that fails makes the whole answer a 400 whose `param` names it: OpenAI's shape
+        has no errors for items; POST /embed has. Usage counts tokens as computed: every text is
+        padded to the model's context length.
+        """
+        return await answer_embeddings(request, serving)
+
+    @router.post(
+        EMBED_PATH,
+        summary="Vectors of images by file name",
+        response_class=Response,
+        openapi_extra={
+            "requestBody": {"content": {"multipart/form-data": _FILES, JSON: _shape(NamesRequest)}}
+        },
+        responses={200: {"content": {JSON: {"example": _EMBED_EXAMPLE}, NPY: {}}}},
+    )
+    async def embed(request: Request) -> Response:
+        """Upload files, or name images in the server's folder. One bad image fails alone.
+
+        With `Accept: application/x-npy` the answer is one float32 array [images, dimensions]:
+        rows in the order of the request, a failed image is a row of NaN, and X-Failed-Images
+        counts them. Two images of the same name are refused.
+        """
+        return await answer_embed(request, serving)
+
+    return router
+
+
+def report_routes(serving: Serving) -> APIRouter:
+    """Return the routes that say what runs here."""
+    router = APIRouter(tags=["operation"])
+
+    @router.get(MODELS_PATH, summary="The loaded model", response_class=Response)
+    async def models() -> Response:
+        """OpenAI's list of models, with what this server adds about its one model.
+
+        `meaningful` is false for seeded random weights: their vectors mean nothing.
+        """
+        return _json({"object": "list", "data": [_model_card(serving)]})
+
+    @router.get(TUNING_PATH, summary="The setting in force", response_class=Response)
+    async def tuning() -> Response:
+        """What is in force, since when, of which generation, and what was refused."""
+        return _json(report_to_mapping(serving.reporter.report))
+
+    return router
+
+
+def _model_card(serving: Serving) -> dict[str, object]:
+    model = serving.embedder.model
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(serving.started_at),
+        "owned_by": "sluice",
+        "pretrained": model.pretrained,
+        "precision": model.precision,
+        "device": model.device,
+        "dimensions": model.dimensions,
+        "image_size": list(model.image_size),
+        "context_length": model.context_length,
+        "max_batch": model.max_batch,
+        "meaningful": model.meaningful,
+    }
+
+
+def _json(document: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(document), media_type=JSON)
+
+
+def _shape(shape: type[BaseModel]) -> dict[str, Any]:
+    schema = shape.model_json_schema()
+    return {"schema": schema, "example": schema["examples"][0]}
+
+
+_OPENAI_EXAMPLE: Final = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.12, -0.08]}],
+    "model": "ViT-B-32",
+    "usage": {"prompt_tokens": 77, "total_tokens": 77, "num_texts": 1, "num_images": 0},
+}
+_EMBED_EXAMPLE: Final = {
+    "embeddings": {"cat.jpg": [0.12, -0.08]},
+    "errors": {"notes.jpg": {"code": "not_an_image", "message": "the file is text"}},
+}
