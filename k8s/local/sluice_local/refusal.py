@@ -34,9 +34,8 @@ def _switches(refusal: Refusal, sysctls: Mapping[str, int]) -> list[str]:
         found.append(f"{_CLONE} is 0: run as root `sysctl -w {_CLONE}=1`")
     if sysctls.get(_APPARMOR) == 1:
         found.append(f"{_APPARMOR} is 1: run as root `sysctl -w {_APPARMOR}=0`")
-    for name in _LIMITS:
-        if sysctls.get(name) == 0:
-            found.append(f"{name} is 0: run as root `sysctl -w {name}=15000`")
+    closed = [name for name in _LIMITS if sysctls.get(name) == 0]
+    found += [f"{name} is 0: run as root `sysctl -w {name}=15000`" for name in closed]
     if not found and refusal.error == errno.ENOSPC:
         limits = ", ".join(f"{name} = {sysctls[name]}" for name in _LIMITS if name in sysctls)
         found.append(f"a limit is used up ({limits}): raise it as root, or end what uses it")

@@ -71,12 +71,12 @@ def environment(go: Path, cache: Path, environ: Mapping[str, str]) -> dict[str, 
     """`base_environment`, with Go's caches below ours where its own cannot be written."""
     env = base_environment(environ)
     for name in ("GOCACHE", "GOMODCACHE"):
-        # Without a home Go knows no place and ends with an error: then it gets ours.
+        # Without a home Go knows no place and says `off`: then it gets ours.
         result = subprocess.run(
             [go, "env", name], env=env, capture_output=True, text=True, check=False
         )
-        place = result.stdout.strip()
-        if result.returncode != 0 or not place or not writable(Path(place)):
+        place = Path(result.stdout.strip())
+        if result.returncode != 0 or not place.is_absolute() or not writable(place):
             env[name] = str(cache / "go" / name.lower())
     return env
 
