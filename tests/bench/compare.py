@@ -117,19 +117,21 @@ async def measure(url: str, image: bytes, load: Load) -> Figures:
     return Figures(rate, statistics.median(durations), failed)
 
 
-def run_pair(image: bytes, load: Load, knobs: tuple[int, int]) -> tuple[Figures, Figures]:
+def run_pair(
+    image: bytes, load: Load, model: str, knobs: tuple[int, int]
+) -> tuple[Figures, Figures]:
     """One run of the origin's design, then one of Sluice."""
     streams, permits = (str(knob) for knob in knobs)
     port = free_port()
     origin = [
         sys.executable, str(Path(__file__).with_name("origin_server.py")), "--port", str(port),
-        "--num-streams", streams, "--semaphore-size", permits,
+        "--model", model, "--num-streams", streams, "--semaphore-size", permits,
     ]  # fmt: skip
     with server(origin, port, {}) as url:
         baseline = asyncio.run(measure(url, image, load))
     port = free_port()
     environment = {
-        "EMBEDDING_MODEL": "sluice-tiny", "EMBEDDING_PRETRAINED": "random:0",
+        "EMBEDDING_MODEL": model, "EMBEDDING_PRETRAINED": "random:0",
         "EMBEDDING_HOST": "127.0.0.1", "EMBEDDING_PORT": str(port),
         "EMBEDDING_NUM_STREAMS": streams, "EMBEDDING_SEMAPHORE_SIZE": permits,
         "EMBEDDING_QUEUE_TIMEOUT_SECONDS": "100",
@@ -139,7 +141,7 @@ def run_pair(image: bytes, load: Load, knobs: tuple[int, int]) -> tuple[Figures,
         return baseline, asyncio.run(measure(url, image, load))
 
 
-def report(size: str, pairs: list[tuple[Figures, Figures]]) -> list[dict[str, object]]:
+def report(what: str, pairs: list[tuple[Figures, Figures]]) -> list[dict[str, object]]:
     """The targets of the run as a table and as reports/bench.json."""
     ratios = [ours.images_per_second / origin.images_per_second for origin, ours in pairs]
     ratio = statistics.median(ratios)
@@ -152,12 +154,12 @@ def report(size: str, pairs: list[tuple[Figures, Figures]]) -> list[dict[str, ob
     print(f"  ratio    {ratio:8.2f} ({spread} over {len(ratios)} pairs), failed requests: {failed}")
     return [
         {
-            "what": f"images/s against the origin's design, {size}, sluice-tiny",
+            "what": f"images/s against the origin's design, {what}",
             "unit": "ratio", "target": TARGET_RATIO, "value": round(ratio, 2),
             "met": ratio >= TARGET_RATIO,
         },
         {
-            "what": f"failed requests, {size}", "unit": "requests", "target": 0,
+            "what": f"failed requests, {what}", "unit": "requests", "target": 0,
             "value": failed, "met": failed == 0,
         },
     ]  # fmt: skip
@@ -167,6 +169,7 @@ def main() -> None:
     """Compare on one image size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="fhd")
+    parser.add_argument("--model", default="sluice-tiny", help="weights are random, from seed 0")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--images", type=int, default=16, help="images a request")
     parser.add_argument("--seconds", type=float, default=15)
@@ -179,11 +182,11 @@ def main() -> None:
     print(
         f"{options.size}: {len(image) / 1000:.0f} kB a photograph, {load}, {os.cpu_count()} cores"
     )
-    pairs = []
+    pairs, knobs = [], (options.num_streams, options.semaphore_size)
     for turn in range(options.pairs):
         print(f"  pair {turn + 1} of {options.pairs} ...", flush=True)
-        pairs.append(run_pair(image, load, (options.num_streams, options.semaphore_size)))
-    rows = report(options.size, pairs)
+        pairs.append(run_pair(image, load, options.model, knobs))
+    rows = report(f"{options.size}, {options.model}", pairs)
     (ROOT / "reports").mkdir(exist_ok=True)
     (ROOT / "reports/bench.json").write_text(json.dumps(rows, indent=2) + "\n")
 
