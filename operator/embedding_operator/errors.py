@@ -19,6 +19,10 @@ class ClusterError(OperatorError):
     """The API server refused or could not be reached; trying again later may help."""
 
 
+class Missing(ClusterError):
+    """The object, or its kind, does not exist."""
+
+
 class Conflict(ClusterError):
     """Somebody changed the object since it was read: read again."""
 
@@ -33,10 +37,6 @@ class Refused(ClusterError):
 
 class ForeignChild(OperatorError):
     """An object with a child's name exists and belongs to somebody else."""
-
-
-class PodUnreachable(OperatorError):
-    """A pod did not answer as a server of ours does."""
 
 
 class PrometheusUnavailable(OperatorError):
