@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import httpx
 import numpy as np
-from skimage import data as photographs
+import skimage
 
 ROOT = Path(__file__).parents[2]
 SIZES = {"vga": (640, 480), "fhd": (1920, 1080), "12mp": (4032, 3024)}
@@ -49,10 +49,13 @@ class Figures:
 
 def photograph(size: str) -> bytes:
     """A real photograph, scaled to the size and encoded as JPEG of quality 90."""
-    rgb = photographs.astronaut() if size == "vga" else photographs.coffee()
-    pixels = cv2.resize(rgb[:, :, ::-1], SIZES[size], interpolation=cv2.INTER_LANCZOS4)
-    noise = np.random.default_rng(0).normal(0, 4, pixels.shape)
-    grainy = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    name = "astronaut.png" if size == "vga" else "coffee.png"
+    pixels = cv2.imread(str(Path(skimage.__file__).parent / "data" / name))
+    if pixels is None:
+        raise RuntimeError(f"scikit-image ships no {name}")
+    scaled = cv2.resize(pixels, SIZES[size], interpolation=cv2.INTER_LANCZOS4)
+    noise = np.random.default_rng(0).normal(0, 4, scaled.shape)
+    grainy = np.clip(scaled + noise, 0, 255).astype(np.uint8)
     done, encoded = cv2.imencode(".jpg", grainy, [cv2.IMWRITE_JPEG_QUALITY, 90])
     if not done:
         raise RuntimeError("OpenCV could not encode the photograph")
@@ -136,7 +139,7 @@ def run_pair(
         "EMBEDDING_NUM_STREAMS": streams, "EMBEDDING_SEMAPHORE_SIZE": permits,
         "EMBEDDING_QUEUE_TIMEOUT_SECONDS": "100",
     }  # fmt: skip
-    ours = [str(Path(sys.executable).with_name("sluice-server"))]
+    ours = [sys.executable, "-m", "embedding_service"]
     with server(ours, port, environment) as url:
         return baseline, asyncio.run(measure(url, image, load))
 

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import open_clip
 import torch
 import uvicorn
@@ -32,7 +31,7 @@ class StreamManager:
     def __init__(self, num_streams: int, device: str) -> None:
         streams: list[Any] = [None] * num_streams
         if device == "cuda":
-            streams = [torch.cuda.Stream() for _ in range(num_streams)]
+            streams = [torch.cuda.Stream() for _ in range(num_streams)]  # type: ignore[no-untyped-call]
         self._turns: Iterator[Any] = itertools.cycle(streams)
 
     def next(self) -> Any:
@@ -46,7 +45,9 @@ def on_stream(stream: Any) -> AbstractContextManager[Any]:
 
 def preprocess(data: bytes, stream: Any, device: str) -> torch.Tensor:
     """Encoded bytes to float32 [3, 224, 224], normalised, on the device."""
-    pixels: npt.NDArray[np.uint8] = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise ValueError("not an image")
     rgb = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     small = cv2.resize(rgb, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     with on_stream(stream):
@@ -102,7 +103,7 @@ def main() -> None:
     parser.add_argument("--semaphore-size", type=int, default=4)
     options = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_network(options.model, options.pretrained).to(device).eval()
+    model = load_network(options.model, options.pretrained).to(torch.device(device)).eval()
     app = create_app(model, options.num_streams, options.semaphore_size, device)
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")
 
