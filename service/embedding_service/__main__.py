@@ -6,7 +6,8 @@ import importlib.metadata
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import uvloop
 
@@ -19,16 +20,27 @@ EXIT_CANNOT_START = 2
 _log = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> NoReturn:
+    """Run the server as this process.
+
+    It ends without the interpreter's own teardown: a thread that still loads or is stuck must not
+    hold up the exit, and libraries print there, after the line that the operator looks for.
+    """
+    code = run(sys.argv[1:], os.environ)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the server; return the exit code: 0 after a signal, 2 when it cannot start."""
     _parser().parse_args(arguments)
     configure_logging()
     try:
-        settings = ServerSettings.from_env(os.environ)
+        settings = ServerSettings.from_env(environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            clean = runner.run(_run(settings))
-            if not clean:
-                _exit_now(0)
+            runner.run(_run(settings))
     except (SettingsError, ServiceError) as error:
         return _cannot_start(str(error))
     except Exception as error:  # noqa: BLE001 - the last line is for people, the log has the rest
@@ -37,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _run(settings: ServerSettings) -> bool:
-    return await Lifecycle(settings).run()
+async def _run(settings: ServerSettings) -> None:
+    await Lifecycle(settings).run()  # built inside the loop that it belongs to
 
 
 def _cannot_start(reason: str) -> int:
@@ -46,12 +58,6 @@ def _cannot_start(reason: str) -> int:
     line = " ".join(reason.split())
     print(f"sluice-server: cannot start: {line}", file=sys.stderr, flush=True)
     return EXIT_CANNOT_START
-
-
-def _exit_now(code: int) -> None:
-    """End without waiting for a thread that is still loading or stuck."""
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,4 +73,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

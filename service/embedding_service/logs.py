@@ -37,5 +37,6 @@ def configure_logging(stream: TextIO = sys.stderr) -> None:
     handler.setFormatter(JsonFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.WARNING)  # libraries talk a lot while a model loads
+    logging.getLogger("embedding_service").setLevel(logging.INFO)
     logging.captureWarnings(True)

@@ -93,7 +93,9 @@ class _Exchange:
             _log.error("request failed", exc_info=error, extra=self._notes())
         if self._trace.status:  # the answer is on its way: only the connection can be given up
             raise error
-        response = failure_of(error).response()
+        failure = failure_of(error)
+        self._trace.code = failure.code
+        response = failure.response()
         if self._unread_bytes() <= DISCARDED_BYTES:
             await response(self._scope, self._receive, self.send)
             return
@@ -132,6 +134,7 @@ class _Exchange:
             "path": self._scope["path"],
             "status": trace.status,
             "outcome": trace.outcome,
+            "code": trace.code,
             "seconds": round(time.perf_counter() - trace.started, 6),
             "items": trace.items,
             "failed_items": trace.failed_items,

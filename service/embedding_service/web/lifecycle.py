@@ -51,8 +51,8 @@ class Lifecycle:
         self._hurry = asyncio.Event()
         self._server = _Server(_config(self._serving))
 
-    async def run(self) -> bool:
-        """Serve until a signal comes; True when nothing was left behind in a thread.
+    async def run(self) -> None:
+        """Serve until a signal comes.
 
         Raises:
             CannotListen: the address cannot be used.
@@ -66,10 +66,9 @@ class Lifecycle:
         http = asyncio.create_task(self._server.serve(sockets=[listener]))
         try:
             pipeline = await self._load(http)
-            if pipeline is None:
-                return False
-            await self._serve(pipeline, http)
-            return await _close(pipeline)
+            if pipeline is not None:
+                await self._serve(pipeline, http)
+                await _close(pipeline)
         finally:
             self._server.should_exit = True
             await http
@@ -198,10 +197,9 @@ def _in_thread(work: Callable[[], Pipeline]) -> asyncio.Future[Pipeline]:
     return future
 
 
-async def _close(pipeline: Pipeline) -> bool:
+async def _close(pipeline: Pipeline) -> None:
+    """Let the engine end; what does not end in time ends with the process."""
     try:
         await asyncio.wait_for(pipeline.close(), CLOSE_SECONDS)
     except TimeoutError:
         _log.warning("the engine did not close in time", extra={"seconds": CLOSE_SECONDS})
-        return False
-    return True

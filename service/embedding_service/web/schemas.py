@@ -77,13 +77,15 @@ def read_shape(body: bytes, shape: type[_Shape]) -> _Shape:
     try:
         return shape.model_validate(document, strict=True)
     except ValidationError as error:
-        raise _first_fault(error) from error
+        raise _first_fault(error, shape) from error
 
 
-def _first_fault(error: ValidationError) -> ItemFault:
+def _first_fault(error: ValidationError, shape: type[BaseModel]) -> ItemFault:
     """Say the first thing that is wrong; the value itself may be megabytes and is not repeated."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
-    field = field.removeprefix(".")[:200]
-    code = "unknown_field" if first["type"] == "extra_forbidden" else "invalid_value"
-    return ItemFault(field, code, f"{field}: {first['msg']}")
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    field = "".join(steps).removeprefix(".")[:200]
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(shape.model_fields)
+        return ItemFault(field, "unknown_field", f"{field}: no such field; known are {known}")
+    return ItemFault(field, "invalid_value", f"{field}: {first['msg']}")

@@ -18,7 +18,8 @@ _KEY: Final = "trace"
 class Trace:
     """One request's notes. Times are `time.perf_counter()` seconds.
 
-    `outcome` is one of the contract's REQUEST_OUTCOMES once the answer is known.
+    `outcome` is one of the contract's REQUEST_OUTCOMES once the answer is known; `code` is the
+    error's word in an answer that is one.
     """
 
     request_id: str
@@ -28,6 +29,7 @@ class Trace:
     failed_items: int = 0
     status: int = 0
     outcome: str = ""
+    code: str = ""
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
