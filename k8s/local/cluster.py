@@ -180,6 +180,10 @@ def main(words: Sequence[str]) -> int:
     except LocalClusterError as error:
         print(f"cluster.py: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         print(f"cluster.py: {error.filename or words[0]}: {error.strerror}", file=sys.stderr)
         return 1

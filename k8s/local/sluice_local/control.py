@@ -143,6 +143,12 @@ class Control:
                 raise NotRunningError("the cluster is not running: start it with `up`") from None
             finally:
                 os.close(directory)
-            connection.sendall(request)
-            with connection.makefile("rb") as stream:
-                return stream.readline()
+            try:
+                connection.sendall(request)
+                with connection.makefile("rb") as stream:
+                    return stream.readline()
+            except TimeoutError:
+                raise HolderError(
+                    f"the holder process does not answer within {_TIMEOUT_SECONDS:.0f} s; "
+                    "`down` ends it, `up` starts anew"
+                ) from None

@@ -13,7 +13,13 @@ from pathlib import Path
 
 from sluice_local import mark, namespaces, refusal
 from sluice_local.control import Control
-from sluice_local.errors import ComponentError, LocalClusterError, NamespaceError
+from sluice_local.errors import (
+    ComponentError,
+    HolderError,
+    LocalClusterError,
+    NamespaceError,
+    NotRunningError,
+)
 from sluice_local.layout import Layout
 from sluice_local.logfile import last_lines
 from sluice_local.process import ProcessIdentity
@@ -113,7 +119,11 @@ def fresh_state(layout: Layout) -> None:
 def end_holder(layout: Layout, control: Control) -> None:
     """Ask the holder to end; SIGKILL for it and all that carries the mark as the last resort."""
     record = read_record(layout.record)
-    control.quit()
+    try:
+        control.quit()
+    except (NotRunningError, HolderError):
+        # Gone already, or deaf: what follows ends it either way.
+        record = None
     end = time.monotonic() + 2.0
     while time.monotonic() < end:
         if record is None or not record.holder.alive:

@@ -9,7 +9,7 @@ import time
 
 from sluice_local import component, holding, mark
 from sluice_local.control import Control
-from sluice_local.errors import LocalClusterError, NotRunningError
+from sluice_local.errors import HolderError, LocalClusterError, NotRunningError
 from sluice_local.layout import Layout
 from sluice_local.progress import Reporter
 
@@ -24,7 +24,7 @@ def down(layout: Layout, report: Reporter) -> None:
         raise LocalClusterError("this runs inside the cluster: run `down` from outside")
     begin = time.monotonic()
     control = Control(layout)
-    if control.running():
+    if _answers(control, report):
         _stop_components(control, report)
         holding.end_holder(layout, control)
     else:
@@ -36,12 +36,20 @@ def down(layout: Layout, report: Reporter) -> None:
     )
 
 
+def _answers(control: Control, report: Reporter) -> bool:
+    try:
+        return control.running()
+    except HolderError as error:
+        report.say(f"  {error}")
+        return False
+
+
 def _stop_components(control: Control, report: Reporter) -> None:
     for names, grace_seconds in component.STOP_PHASES:
         with report.step(f"stop {', '.join(names)}"):
             try:
                 killed = control.stop(names, grace_seconds)
-            except NotRunningError:
+            except (NotRunningError, HolderError):
                 # The holder went away meanwhile, and everything with it.
                 return
         if killed and killed != [component.API_SERVER]:

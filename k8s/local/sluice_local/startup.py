@@ -45,6 +45,9 @@ class Startup:
             LocalClusterError: with the reason, the guilty component and its log.
         """
         begin = time.monotonic()
+        if self._control.running() and not self._prepared():
+            self._report.say("  an earlier `up` was interrupted early: starting anew")
+            holding.end_holder(self._layout, self._control)
         if self._control.running():
             self._resume(Programs.of(self._builder.build()))
         else:
@@ -60,6 +63,10 @@ class Startup:
             self._launch(name, component.command(name, programs, self._layout))
             self._await_ready(name)
 
+    def _prepared(self) -> bool:
+        known = self._control.components()
+        return all(name in known and known[name].status == 0 for name in ("network", "pki"))
+
     def _begin(self, plan: Plan, programs: Programs) -> None:
         left = holding.clean_leftovers(self._layout)
         if left:
@@ -71,10 +78,11 @@ class Startup:
         if not plan.pid:
             self._report.say("  (no fresh /proc here, so without a pid namespace)")
         link_programs(self._layout, programs)
+        self._place_prometheus_config()
+        # These come last: where both are done, all the files are there (see _prepared).
         with self._report.step("network and certificates"):
             self._finish("network", component.network_command(programs))
             self._finish("pki", component.pki_command(programs, self._layout))
-        self._place_prometheus_config()
         self._start_all(programs)
         self._furnish()
 
@@ -100,6 +108,8 @@ class Startup:
         for name in component.ORDER:
             if name not in known or not known[name].running:
                 self.start(name, programs)
+            else:
+                self._await_ready(name)
         self._furnish()
 
     def _furnish(self) -> None:
