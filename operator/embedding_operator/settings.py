@@ -63,6 +63,21 @@ class OperatorSettings:
         )
 
 
+def describe_settings() -> str:
+    """The text of `--help`: every variable with its default."""
+    default = OperatorSettings()
+    rows = (
+        ("SLUICE_NAMESPACES", "namespaces to watch, comma-separated", "all"),
+        ("SLUICE_SERVER_IMAGE", "image of resources that name none", f"sluice/server:{version()}"),
+        ("SLUICE_PROMETHEUS_ADDRESS", "Prometheus of resources that name none", "none"),
+        ("SLUICE_RESYNC_SECONDS", "seconds between two looks", f"{default.resync_seconds:g}"),
+        ("SLUICE_LOG_LEVEL", ", ".join(LOG_LEVELS), default.log_level),
+        ("SLUICE_HEALTH_PORT", "TCP port of /healthz", default.health_port),
+        ("SLUICE_METRICS_PORT", "TCP port of /metrics", default.metrics_port),
+    )
+    return "\n".join(f"  {name:27}{text} (default {value})" for name, text, value in rows)
+
+
 def _number(
     environ: Mapping[str, str], name: str, default: float, low: float, high: float
 ) -> float:
