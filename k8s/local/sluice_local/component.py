@@ -31,9 +31,12 @@ ORDER = (
 )
 """The order of starting."""
 
+POD_GRACE_SECONDS = 2
+"""What `down` leaves the pods for their own end."""
+
 STOP_PHASES: tuple[tuple[tuple[str, ...], float], ...] = (
     # Pods first, while there still is an API to report their end to.
-    ((PROCESS_NODE,), 3.0),
+    ((PROCESS_NODE,), POD_GRACE_SECONDS + 1.0),
     ((PROMETHEUS, SERVICE_PROXY, SCHEDULER, CONTROLLER_MANAGER), 1.0),
     # It waits for open watches to end, which they do not; its data go anyway.
     ((API_SERVER,), 0.5),
@@ -122,7 +125,7 @@ def component_environment(environ: Mapping[str, str], layout: Layout) -> dict[st
     """Variables of components: the machine's, without proxies, for there is no way out."""
     env = without_proxies(environ)
     env["HOME"] = str(layout.state)
-    env["PATH"] = _SYSTEM_PATH
+    env.setdefault("PATH", _SYSTEM_PATH)
     return env
 
 
@@ -205,7 +208,8 @@ def _process_node(layout: Layout) -> list[str]:
         f"--client-ca={pki / 'ca.crt'}",
         "--gpus=auto",
         # Pods have no images here: a container's command is looked up in the checkout first.
-        f"--path={layout.checkout / '.venv' / 'bin'}:{_SYSTEM_PATH}",
+        f"--path={layout.checkout / '.venv' / 'bin'}",
+        f"--grace={POD_GRACE_SECONDS}s",
     ]
 
 

@@ -9,13 +9,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from sluice_local.errors import LocalClusterError
-
-SOCKET_PATH_LIMIT = 107
-"""Bytes that fit into a unix socket address (sun_path holds 108 with the closing zero)."""
-
-_LONGEST_SOCKET = "node/kubelet/device-plugins/kubelet.sock.0000000000"
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -45,7 +38,7 @@ class Layout:
 
     @property
     def control(self) -> Path:
-        """The holder's unix socket."""
+        """The holder's unix socket; used by a relative name, for a full one may be too long."""
         return self.state / "control"
 
     @property
@@ -96,16 +89,3 @@ class Layout:
     def log_of(self, component: str) -> Path:
         """The log file of one component."""
         return self.logs / f"{component}.log"
-
-    def check_length(self) -> None:
-        """Refuse a checkout whose path is too long for unix sockets.
-
-        Raises:
-            LocalClusterError: the path is too long; the message says by how much.
-        """
-        excess = len(str(self.state / _LONGEST_SOCKET).encode()) - SOCKET_PATH_LIMIT
-        if excess > 0:
-            raise LocalClusterError(
-                f"the path of this checkout is {excess} bytes too long for unix sockets "
-                f"({SOCKET_PATH_LIMIT} bytes at most below {self.state}): move it to a shorter path"
-            )

@@ -7,6 +7,7 @@ shows the end of its log.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -52,7 +53,6 @@ class Startup:
             self._resume(Programs.of(self._builder.build()))
         else:
             # What this machine refuses must be said before a build of ten minutes, not after it.
-            self._layout.check_length()
             plan = holding.choose_plan()
             self._begin(plan, Programs.of(self._builder.build()))
         self._report.say(f"the cluster is up ({time.monotonic() - begin:.1f} s)")
@@ -214,5 +214,6 @@ def link_programs(layout: Layout, programs: Programs) -> None:
         link.symlink_to(getattr(programs, name))
     kubectl = layout.links / "kubectl"
     # The one binary of all Kubernetes parts takes the part's name as its first word.
-    kubectl.write_text(f"#!/bin/sh\nexec '{programs.kubernetes}' kubectl \"$@\"\n")
+    program = shlex.quote(str(programs.kubernetes))
+    kubectl.write_text(f'#!/bin/sh\nexec {program} kubectl "$@"\n')
     kubectl.chmod(0o755)

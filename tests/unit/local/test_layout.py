@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-from sluice_local.errors import LocalClusterError
 from sluice_local.layout import Layout
 
 
@@ -20,12 +18,6 @@ def test_everything_lies_below_the_checkout() -> None:
 def test_two_checkouts_have_two_marks() -> None:
     marks = {Layout(Path(f"/co{n}")).mark for n in range(50)}
     assert len(marks) == 50
-
-
-def test_a_path_that_is_too_long_for_a_socket_is_refused_with_its_excess() -> None:
-    Layout(Path("/" + "x" * 30)).check_length()
-    with pytest.raises(LocalClusterError, match="bytes too long"):
-        Layout(Path("/" + "x" * 60)).check_length()
 
 
 def test_this_checkout_is_the_one_with_this_test() -> None:
