@@ -231,7 +231,10 @@ def _device(device: str) -> torch.device:
         raise ModelUnavailable(
             "device is cuda, but no usable GPU is here; ask for one in spec.gpu, or use device auto"
         )
-    return torch.device("cuda" if available and device != "cpu" else "cpu")
+    if not available or device == "cpu":
+        return torch.device("cpu")
+    # With its index: a thread of a lane must name the device that it uses.
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def _precision(precision: str, device: torch.device) -> str:
