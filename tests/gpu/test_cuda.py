@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import open_clip
 import pytest
 import skimage
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -51,8 +51,8 @@ def start(precision: Precision, **changes: Any) -> tuple[Pipeline, CollectorRegi
 def reference() -> npt.NDArray[np.float32]:
     """Vectors [images, 512] by open_clip itself, fp32, its own transform, on the GPU."""
     network: Any = load_network(MODEL, WEIGHTS).to(torch.device("cuda"))
-    config = open_clip.PreprocessCfg(**network.visual.preprocess_cfg)
-    transform: Any = open_clip.image_transform_v2(config, is_train=False)
+    config = PreprocessCfg(**network.visual.preprocess_cfg)
+    transform: Any = image_transform_v2(config, is_train=False)
     pictures = [Image.open(io.BytesIO(data)) for data in PHOTOGRAPHS]
     batch = torch.stack([transform(picture) for picture in pictures]).to("cuda")
     with torch.inference_mode():
