@@ -117,7 +117,7 @@ def _decode_pillow(data: bytes, header: Header, divisor: int, max_pixels: int) -
             ImageErrorCode.NOT_AN_IMAGE,
             f"the {header.format} image is damaged or cut short and cannot be decoded",
         ) from error
-    if image.size == (width, height):
+    if divisor == 1 or image.size == (width, height):
         return Picture(raster, image.size, image.size, orientation)
     return Picture(raster, (width, height), (width / divisor, height / divisor), orientation)
 
