@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
-import open_clip
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from embedding_service.engine.encoder import load_network
@@ -24,10 +24,8 @@ def reference_vectors(
 ) -> dict[str, Vector]:
     """Return float32 unit vectors by file name."""
     network = load_network(model, pretrained)
-    transform = open_clip.image_transform_v2(
-        open_clip.PreprocessCfg(**network.visual.preprocess_cfg),  # type: ignore[attr-defined]
-        is_train=False,
-    )
+    config = PreprocessCfg(**network.visual.preprocess_cfg)  # type: ignore[attr-defined]
+    transform = image_transform_v2(config, is_train=False)
     found: dict[str, Vector] = {}
     for file in files:
         with Image.open(io.BytesIO(file.data)) as image, torch.inference_mode():
