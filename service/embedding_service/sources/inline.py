@@ -67,12 +67,17 @@ def read_base64(text: str, max_bytes: int) -> bytes | ImageFailure:
     if size > max_bytes:
         return _too_large(size, max_bytes)
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        data = binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:  # binascii.Error, and characters outside ASCII
-        reason = "it has characters outside ASCII" if not text.isascii() else str(error)
-        return _not_an_image(
-            f"not valid base64: {reason}; use the standard alphabet with padding, no line breaks"
-        )
+        return _not_base64("it has characters outside ASCII" if not text.isascii() else str(error))
+    # Some versions of Python let surplus padding pass.
+    return data if len(data) == size else _not_base64("its padding is wrong")
+
+
+def _not_base64(reason: str) -> ImageFailure:
+    return _not_an_image(
+        f"not valid base64: {reason}; use the standard alphabet with padding, no line breaks"
+    )
 
 
 def _not_an_image(message: str) -> ImageFailure:
