@@ -139,6 +139,16 @@ class ApiServer:
         self._wrote(kind.kind)
         return live
 
+    async def overwrite(self, manifest: Manifest) -> None:
+        """See `Cluster`."""
+        kind, metadata = kind_of(manifest), manifest["metadata"]
+        path, query = (
+            kind.path(metadata["namespace"], metadata["name"]),
+            {"fieldManager": FIELD_MANAGER},
+        )
+        await self._call("PATCH", path, query, "application/merge-patch+json", manifest)
+        self._wrote(kind.kind)
+
     async def annotate(self, kind: Kind, key: Key, annotations: Mapping[str, str]) -> None:
         """See `Cluster`."""
         body = {"metadata": {"annotations": dict(annotations)}}

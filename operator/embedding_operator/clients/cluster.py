@@ -1,4 +1,4 @@
-"""The cluster as the handlers see it: six verbs, every one of them bounded in time.
+"""The cluster as the handlers see it: a few verbs, every one of them bounded in time.
 
 `apiserver.ApiServer` speaks to a real one, tests/fakes/cluster.py keeps objects in memory.
 """
@@ -52,6 +52,10 @@ class Cluster(Protocol):
 
     async def apply(self, manifest: Manifest) -> Manifest:
         """Apply server-side as field manager `sluice-operator`, forced; returns what came out."""
+        ...
+
+    async def overwrite(self, manifest: Manifest) -> None:
+        """Merge into the existing object; lists are replaced whole, also what others put there."""
         ...
 
     async def annotate(self, kind: Kind, key: Key, annotations: Mapping[str, str]) -> None:

@@ -57,7 +57,7 @@ async def _apply_one(cluster: Cluster, wanted: Manifest, applied: Applied, known
     found = difference(wanted, live)
     if found is None:
         return
-    applied.children[(kind, name)] = await cluster.apply(wanted)
+    applied.children[(kind, name)] = await _write(cluster, wanted, live)
     if kind == "ConfigMap":
         return
     if live is None and not known:
@@ -67,3 +67,18 @@ async def _apply_one(cluster: Cluster, wanted: Manifest, applied: Applied, known
         applied.told.append(Happening("Warning", "DriftRepaired", f"{kind} {name}: {found}"))
     else:
         applied.told.append(Happening("Normal", "Updated", f"{kind} {name}: {found}"))
+
+
+async def _write(cluster: Cluster, wanted: Manifest, live: Manifest | None) -> Manifest:
+    """Apply; where somebody's entries in a shared list make that impossible, overwrite them.
+
+    Applying never removes what others added, so a port that somebody else named like ours would
+    stay in the way for ever.
+    """
+    try:
+        return await cluster.apply(wanted)
+    except Refused:
+        if live is None:
+            raise
+        await cluster.overwrite(wanted)
+        return await cluster.apply(wanted)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 CONNECT_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 30.0
-WATCH_SERVER_SECONDS: Final = 300.0
+WATCH_SERVER_SECONDS: Final = 300
 WATCH_CLIENT_SECONDS: Final = 310.0
 
 

@@ -53,7 +53,7 @@ class WorkQueue:
         """How long the most overdue key has waited for a task."""
         now = self._clock()
         waiting = [due for key, due in self._due.items() if key not in self._busy]
-        return max((now - due for due in waiting), default=0.0) if waiting else 0.0
+        return max((0.0, *(now - due for due in waiting)))
 
     def __len__(self) -> int:
         return len(self._due)
