@@ -37,7 +37,9 @@ def torch_resample(
     width, height = resized
     if width * height > MAX_WASTE * window.width * window.height:
         return pillow_resample(pixels, extent, resized, window, interpolation)
-    source = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
+    # torch must not see memory that another library lent read-only.
+    own = np.require(pixels, requirements="W")
+    source = torch.from_numpy(own).permute(2, 0, 1).unsqueeze(0)
     scales = height / extent[1], width / extent[0]
     whole = _KERNELS[interpolation](source, [height, width], False, *scales)
     rows = slice(window.top, window.top + window.height)
