@@ -22,7 +22,7 @@ from sluice_local.control import Control
 from sluice_local.errors import LocalClusterError
 from sluice_local.layout import Layout
 from sluice_local.lock import locked
-from sluice_local.module import MODULES
+from sluice_local.module import CONTROLPLANE, MODULES
 from sluice_local.namespaces import Plan
 from sluice_local.progress import Reporter
 
@@ -47,6 +47,10 @@ class Command:
         for name, directory in self.builder.build(wanted).items():
             print(f"{name}: {directory}")
         return 0
+
+    def test(self, options: argparse.Namespace) -> int:
+        """Run the Go tests of the control plane's module."""
+        return self.builder.test(CONTROLPLANE)
 
     def up(self, options: argparse.Namespace) -> int:
         """Bring the cluster up, or whatever of it is down; wait until it is usable."""
@@ -138,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
     words = top.add_subparsers(dest="word", required=True, metavar="COMMAND")
     build = words.add_parser("build", help="build the programs once into the machine's cache")
     build.add_argument("modules", nargs="*", choices=[*(m.name for m in MODULES), []])
+    words.add_parser("test", help="run the Go tests of the process node and its parts")
     words.add_parser("up", help="bring the cluster up; twice is the same as once")
     words.add_parser("down", help="stop it and remove its state")
     words.add_parser("status", help="components, node, how to reach things")

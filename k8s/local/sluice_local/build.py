@@ -130,6 +130,20 @@ class Builder:
             self._cache.touch(key)
         return {name: self._cache.directory(key) for name, key in keys.items()}
 
+    def test(self, module: Module) -> int:
+        """Run a module's own Go tests, their output as it comes; the exit status of `go test`.
+
+        Raises:
+            BuildError: no Go could be found or installed.
+        """
+        go, env = self._go()
+        # The flags of the build, so that what it compiled is used again.
+        parallel = workers(len(os.sched_getaffinity(0)), free_memory())
+        words = [str(go), "test", "-p", str(parallel), "-timeout", "300s", *module.flags, "./..."]
+        return subprocess.run(
+            words, cwd=self._sources / module.name, env=env, check=False
+        ).returncode
+
     def _wait(self, owner: str) -> None:
         self._report.say(f"  another build is running ({owner}); waiting for it")
 

@@ -154,6 +154,22 @@ Builder(Path({str_sources!r}), Cache(Path({str_cache!r})), Reporter()).build([HE
 """.replace("{str_sources!r}", "'{sources}'").replace("{str_cache!r}", "'{cache}'")
 
 
+def test_go_tests_run_with_the_flags_of_the_build_and_their_status_comes_through(
+    bench: Bench,
+) -> None:
+    program = bench.folder / "path" / "go"
+    answer = '[ $1 = version ] && echo "go version go1.99.0 linux/amd64" && exit 0'
+    program.write_text(
+        f"#!/bin/sh\n{answer}\n[ $1 = env ] && echo {bench.folder}/gocache && exit 0\n"
+        f'echo "$@" > {bench.folder}/words\nexit 3\n'
+    )
+    assert bench.builder.test(CONTROLPLANE) == 3
+    words = (bench.folder / "words").read_text().split()
+    assert words[0] == "test"
+    assert words[-1] == "./..."
+    assert "-trimpath" in words
+
+
 def test_programs_that_nobody_used_for_a_month_go(bench: Bench) -> None:
     kept = bench.builder.build([HELM])["helm"]
     month = 31 * 24 * 3600

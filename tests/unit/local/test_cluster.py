@@ -64,7 +64,18 @@ def test_env_prints_what_tools_need(tmp_path: Path) -> None:
 
 def test_every_word_of_the_command_line_has_its_method() -> None:
     text = cluster.parser().format_help()
-    for word in ("build", "up", "down", "status", "start", "stop", "restart", "logs", "env"):
+    for word in (
+        "build",
+        "test",
+        "up",
+        "down",
+        "status",
+        "start",
+        "stop",
+        "restart",
+        "logs",
+        "env",
+    ):
         assert word in text
         assert callable(getattr(cluster.Command, word))
 
