@@ -206,6 +206,7 @@ def _process_node(layout: Layout) -> list[str]:
         f"--cert={pki / 'node.crt'}",
         f"--key={pki / 'node.key'}",
         f"--client-ca={pki / 'ca.crt'}",
+        f"--cluster-dns={addresses.DNS_ADDRESS}",
         "--gpus=auto",
         # Pods have no images here: a container's command is looked up in the checkout first.
         f"--path={layout.checkout / '.venv' / 'bin'}",
@@ -214,7 +215,11 @@ def _process_node(layout: Layout) -> list[str]:
 
 
 def _service_proxy(layout: Layout) -> list[str]:
-    return [f"--kubeconfig={layout.kubeconfig}", f"--service-cidr={addresses.SERVICE_CIDR}"]
+    return [
+        f"--kubeconfig={layout.kubeconfig}",
+        f"--service-cidr={addresses.SERVICE_CIDR}",
+        f"--cluster-dns={addresses.DNS_ADDRESS}",
+    ]
 
 
 def _prometheus(layout: Layout) -> list[str]:
