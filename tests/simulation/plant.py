@@ -171,7 +171,8 @@ class _Run:
             ("lock", self.lock_held),
             ("decode", self.decoding),
             ("lanes", self.lanes_taken),
-            ("gpu", min(1.0, self.kernels * self.plant.kernel_share)),
+            # As the server measures it: time in which some kernel ran, however small.
+            ("gpu", self.kernels > 0),
             ("copy", self.copying),
         ):
             self.area[name] = self.area.get(name, 0.0) + level * step
@@ -202,7 +203,9 @@ class _Run:
     def _admit(self, request: _Request) -> None:
         self.inflight += 1
         fetch = self.plant.fetch_request * (0.5 + self.random.random())
-        self._later(fetch, lambda: self._locked(self.plant.request_host, lambda: self._cut(request)))
+        self._later(
+            fetch, lambda: self._locked(self.plant.request_host, lambda: self._cut(request))
+        )
 
     def _locked(self, seconds: float, then: Callable[[], None], *, first: bool = False) -> None:
         self.lock.append((seconds, first, then))
@@ -323,7 +326,7 @@ class _Run:
 
 
 def steady(
-    plant: Plant, streams: int, permits: int, workers: int, seed: int = 1, requests: int = 240
+    plant: Plant, streams: int, permits: int, workers: int, *, seed: int = 1, requests: int = 240
 ) -> Steady:
     """Run the plant at one setting until `requests` are answered, after a third as warm-up."""
     run = _Run(plant, streams, permits, workers, random.Random(seed))

@@ -16,7 +16,7 @@ from embedding_operator.api.tuning import TuningMemory, TuningPolicy
 from embedding_operator.tuning.advance import Observation, Outcome, PodView, advance
 from embedding_operator.tuning.queries import Series
 from embedding_operator.tuning.trial import most_windows
-from embedding_operator.tuning.window import MetricsGap, build_windows, instants
+from embedding_operator.tuning.window import MetricsGap, Windows, build_windows, instants
 from simulation.plant import Plant, Steady, steady
 
 ACKNOWLEDGE_SECONDS = 1.5
@@ -105,7 +105,7 @@ class World:
         """From the moment of the acknowledgement on the new setting works."""
         self.past.append((self.now + ACKNOWLEDGE_SECONDS, self.plant, self.wanted))
 
-    def _windows(self):  # type: ignore[no-untyped-def]
+    def _windows(self) -> Windows | MetricsGap:
         count = most_windows(self.policy)
         ends = instants(self.now, self.policy.window_seconds, count)
         answers: dict[str, list[Series]] = {}
@@ -133,10 +133,15 @@ class World:
             if until > start and at < end
         ] or [(self.past[0][1], self.past[0][2][pod])]
         figures = [self._steady(pod, end, plant, setting) for plant, setting in parts]
-        result = {key: sum(one.get(key, 0.0) for one in figures) / len(figures) for key in figures[0]}
+        result = {
+            key: sum(one.get(key, 0.0) for one in figures) / len(figures) for key in figures[0]
+        }
         for name in ("num_streams", "semaphore_size", "decode_workers"):
             values = [one[f"{name}_most", "", ""] for one in figures]
-            result[f"{name}_least", "", ""], result[f"{name}_most", "", ""] = min(values), max(values)
+            result[f"{name}_least", "", ""], result[f"{name}_most", "", ""] = (
+                min(values),
+                max(values),
+            )
         return result
 
     def _steady(

@@ -74,6 +74,7 @@ def build(settings: OperatorSettings, cluster: ApiServer, instruments: Instrumen
         diagnosed=lambda key, diagnosis: instruments.diagnosed(
             key, None if diagnosis is None else diagnosis.bottleneck
         ),
+        decided=instruments.decided,
     )
     engine = Engine(
         cluster=cluster,

@@ -8,15 +8,16 @@ nothing but a moment.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from embedding_operator.api.names import DEFAULT_POOL, Key, deployment_name, pool_selector
 from embedding_operator.api.quantity import parse_quantity
-from embedding_operator.api.service import EmbeddingService, Manifest
+from embedding_operator.api.service import EmbeddingService
 from embedding_operator.api.spec import EmbeddingServiceSpec
 from embedding_operator.api.status import Condition, EmbeddingServiceStatus, PoolStatus
 from embedding_operator.api.tuning import Diagnosis, Knobs
+from embedding_operator.assess.pods import PodState, read_pods
+from embedding_operator.assess.rollout import read_rollout
 from embedding_operator.clients.cluster import Cluster, ServiceEvent
 from embedding_operator.clients.kinds import DEPLOYMENT, POD
 from embedding_operator.errors import PrometheusUnavailable
@@ -51,12 +52,13 @@ class Tuner:
     """Fulfils `handlers.tick.TunerTick`.
 
     `default_address` is the Prometheus of resources that name none, "" where there is none.
-    `diagnosed` hears every diagnosis, for the operator's own metrics.
+    `diagnosed` and `decided` hear every diagnosis and decision, for the operator's own metrics.
     """
 
     metrics: Metrics
     default_address: str = ""
     diagnosed: Callable[[Key, Diagnosis | None], None] = lambda key, diagnosis: None
+    decided: Callable[[str], None] = lambda reason: None
 
     async def __call__(self, key: Key, cluster: Cluster, now: float) -> bool:
         """Look once; True when the wanted setting changed.
@@ -74,6 +76,7 @@ class Tuner:
         self.diagnosed(key, outcome.memory.diagnosis)
         for kind, reason, message in outcome.events:
             log.info("%s: %s: %s", key, reason, message)
+            self.decided(reason)
             await cluster.emit(service, ServiceEvent(kind, reason, message))
         wanted = wanted_setting(spec, pool)
         return (wanted.default, dict(wanted.pods)) != (outcome.setting, dict(outcome.pod_settings))
@@ -90,7 +93,7 @@ class Tuner:
         manifests = await cluster.list(POD, key.namespace, pool_selector(key.name, pool.name))
         child = Key(key.namespace, deployment_name(key.name, pool.name))
         deployment = await cluster.get(DEPLOYMENT, child)
-        pods = tuple(pod_view(manifest) for manifest in manifests)
+        pods = tuple(_view(pod) for pod in read_pods(manifests))
         ready = {pod.name: pod.started_at for pod in pods if pod.ready}
         return Observation(
             resource=key.name,
@@ -98,7 +101,10 @@ class Tuner:
             spec_setting=spec.setting,
             current=wanted_setting(spec, pool).default,
             pods=pods,
-            rollout_stable=rollout_stable(deployment, len(manifests)),
+            # A pod on its way out still takes its share of the load.
+            rollout_stable=deployment is not None
+            and read_rollout(deployment).complete
+            and read_rollout(deployment).wanted == len(pods),
             in_force_since=pool.in_force_since,
             metrics=await self._windows(spec, key.namespace, ready, now),
             max_batch=spec.max_batch,
@@ -128,41 +134,12 @@ class Tuner:
         return build_windows(answers, ready, ends, window_seconds)
 
 
-def pod_view(manifest: Manifest) -> PodView:
-    """What the tuner needs of a pod. One that is going away is not ready."""
-    status: dict[str, Any] = manifest.get("status") or {}
-    containers = status.get("containerStatuses") or []
-    ready = any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in status.get("conditions") or []
-    )
-    began = [_running_since(container) for container in containers]
+def _view(pod: PodState) -> PodView:
     return PodView(
-        name=manifest["metadata"]["name"],
-        ready=ready and "deletionTimestamp" not in manifest["metadata"],
-        restarts=sum(container.get("restartCount", 0) for container in containers),
-        started_at=max(began, default=0.0),
-    )
-
-
-def _running_since(container: Mapping[str, Any]) -> float:
-    running = (container.get("state") or {}).get("running") or {}
-    text = running.get("startedAt")
-    return datetime.fromisoformat(text).timestamp() if text else 0.0
-
-
-def rollout_stable(deployment: Manifest | None, pods: int) -> bool:
-    """Whether the Deployment is observed, fully updated, and has exactly its pods."""
-    if deployment is None:
-        return False
-    status: dict[str, Any] = deployment.get("status") or {}
-    wanted = (deployment.get("spec") or {}).get("replicas", 1)
-    observed = status.get("observedGeneration", 0)
-    return bool(
-        observed >= deployment["metadata"].get("generation", 0)
-        and status.get("updatedReplicas", 0) == wanted
-        and status.get("replicas", 0) == wanted
-        and pods == wanted
+        name=pod.name,
+        ready=pod.ready and not pod.deleting,
+        restarts=pod.restarts,
+        started_at=pod.started_at,
     )
 
 

@@ -173,7 +173,7 @@ def _batch(demands: Demands, point: Point) -> float:
     """Images in one batch: as the law says, corrected by what it says of the measured point."""
     if point == demands.at:
         return demands.batch
-    correction = demands.batch / _natural_batch(demands, demands.at)
+    correction = min(1.25, max(0.5, demands.batch / _natural_batch(demands, demands.at)))
     most = max(1.0, 0.92 * demands.max_batch)
     return min(most, max(1.0, correction * _natural_batch(demands, point)))
 

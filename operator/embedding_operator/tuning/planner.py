@@ -21,7 +21,8 @@ WORTH: Final = 0.05
 """A predicted gain below this is not worth the disturbance of a jump."""
 WORTH_LATENCY: Final = 0.10
 WORTH_POLISH: Final = 0.02
-NEAR_BEST: Final = 0.98
+EFFORT: Final = 0.05
+"""What one unit of `_cost` must promise: 3 % for a knob that moves, 2.5 % for twice the lanes."""
 MAX_JUMPS: Final = 3
 MAX_POLISHES: Final = 5
 PERMIT_MARGIN: Final = 1.5
@@ -101,9 +102,10 @@ def _jump(situation: Situation) -> Move | None:
     expected = {point: capacity(demands, point) for point in situation.allowed(_grid(situation))}
     if not expected:
         return None
-    best = max(one.throughput for one in expected.values())
-    near = [point for point, one in expected.items() if one.throughput >= NEAR_BEST * best]
-    to = min(near, key=lambda point: _cost(point, demands.at))
+    to = max(
+        expected,
+        key=lambda point: math.log(expected[point].throughput) - EFFORT * _cost(point, demands.at),
+    )
     gain = (expected[to].throughput / now.throughput - 1) * situation.correction
     if gain < WORTH:
         return None
@@ -119,9 +121,10 @@ def _for_latency(situation: Situation) -> Move | str:
         for point in situation.allowed(_grid(situation))
     }
     if expected and situation.jumps < MAX_JUMPS:
-        best = min(expected.values())
-        near = [point for point, seconds in expected.items() if seconds <= 1.05 * best]
-        to = min(near, key=lambda point: _cost(point, demands.at))
+        to = min(
+            expected,
+            key=lambda point: math.log(expected[point]) + EFFORT * _cost(point, demands.at),
+        )
         gain = (1 - expected[to] / now) * situation.correction
         if gain >= WORTH_LATENCY:
             reason = f"p95 breaks the objective; the response should fall by {100 * gain:.0f} %"
@@ -177,9 +180,9 @@ def _with_permits(demands: Demands, bounds: TuningBounds, point: Point) -> Point
 
 
 def _cost(point: Point, at: Point) -> float:
-    """Octaves of lanes, permits and threads: of equals the smallest and least changed wins."""
+    """Octaves of lanes, permits and threads, and knobs that move: all of it must pay."""
     size = 0.5 * math.log2(point.streams) + 0.1 * math.log2(point.permits)
-    return size + 0.25 * math.log2(point.workers) + 0.3 * point.changed(at)
+    return size + 0.25 * math.log2(point.workers) + 0.6 * point.changed(at)
 
 
 def _why(now: Capacity, then: Capacity, at: Point, to: Point) -> str:
@@ -238,15 +241,21 @@ def _symptoms(situation: Situation, to: Point) -> float:
     """What the bounds do not know: symptoms that foretold a gain in the simulated plants."""
     sample, at = situation.sample, situation.demands.at
     cpu, host = sample.share("cpu") or 0.0, sample.host
-    lanes, hardware = sample.share("lanes") or 0.0, max(cpu, host, sample.share("gpu") or 0.0)
+    lanes, gpu = sample.share("lanes") or 0.0, sample.share("gpu") or 0.0
+    hardware = max(cpu, host, gpu)
     gain = 0.0
     if max(cpu, host) > 0.85 and to.on_gpu == at.on_gpu and to.streams < at.streams:
         gain += 0.04 + (0.05 if host > 0.9 else 0.0)  # fewer lanes launch fewer, larger batches
     if lanes > 0.88 and hardware < 0.985 and to.streams > at.streams:
         gain += 0.08 if hardware < 0.93 else 0.05
+    elif lanes > 0.95 and max(cpu, host) < 0.85 and to.streams > at.streams:
+        # The GPU's busy time says that something ran, not how full it was: only a trial tells.
+        gain += 0.04
     if sample.decode > 0.9 and max(cpu, host) < 0.93 and to.workers > at.workers:
         gain += 0.08
-    full = (sample.share("permits") or 0.0) > 0.93 and sample.queueing
-    if full and to.permits > at.permits and lanes < 0.92 and sample.decode < 0.92:
+    gated = (sample.share("permits") or 0.0) > 0.93 and sample.queueing and max(cpu, host) < 0.9
+    if gated and lanes > 0.95 and to.streams > at.streams and to.permits > at.permits:
+        gain += 0.03  # either alone only moves the queue
+    if gated and to.permits > at.permits and lanes < 0.92 and sample.decode < 0.92:
         gain += 0.06
     return gain

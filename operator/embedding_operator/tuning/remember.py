@@ -55,17 +55,23 @@ def ended(
     behind = Refused(
         setting=trial.from_ if kept else trial.to, until=now + refuse_seconds, region=region
     )
-    failed_polish = trial.kind == "Polish" and verdict == "RolledBack"
     return memory.model_copy(
         update={
             "trial": None,
             "history": [entry, *memory.history][:MAX_HISTORY],
             "refused": [behind, *memory.refused][:MAX_REFUSED] if refuse_seconds > 0 else
             memory.refused,
-            "polishes": MAX_POLISHES if failed_polish else memory.polishes,
+            "polishes": _polishes(memory.polishes, trial, verdict),
             "correction": _correction(memory.correction, trial, verdict, gain),
         }
     )  # fmt: skip
+
+
+def _polishes(polishes: int, trial: Trial, verdict: Verdict) -> int:
+    """A step that paid does not count; two that did not are enough."""
+    if trial.kind != "Polish":
+        return polishes
+    return polishes + {"Kept": -1, "RolledBack": MAX_POLISHES // 2}.get(verdict, 0)
 
 
 def _correction(correction: float, trial: Trial, verdict: Verdict, gain: float | None) -> float:
