@@ -82,7 +82,7 @@ class Memory:
     async def apply(self, manifest: Manifest) -> Manifest:
         raise AssertionError("the tuner applies nothing itself")
 
-    async def overwrite(self, manifest: Manifest) -> Manifest:
+    async def overwrite(self, manifest: Manifest) -> None:
         raise AssertionError("the tuner overwrites nothing")
 
     async def annotate(self, kind: Kind, key: Key, annotations: Mapping[str, str]) -> None:
