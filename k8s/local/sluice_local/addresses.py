@@ -17,10 +17,7 @@ DNS_ADDRESS: Final = "10.96.0.10"
 """Where pods ask for the names of Services; the Service proxy answers."""
 
 API_PORT: Final = 6443
-API_URL: Final = f"https://{NODE_ADDRESS}:{DNS_ADDRESS: Final = "10.96.0.10"
-"""Where pods ask for the names of Services; the Service proxy answers."""
-
-API_PORT}"
+API_URL: Final = f"https://{NODE_ADDRESS}:{API_PORT}"
 ETCD_URL: Final = "http://127.0.0.1:2379"
 ETCD_PEER_URL: Final = "http://127.0.0.1:2380"
 ETCD_PORT: Final = 2379
