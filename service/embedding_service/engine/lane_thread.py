@@ -130,9 +130,10 @@ class LaneThread:
         finally:
             copied()
         self._failures = 0
-        wake(_hand_back(batch, result))
+        finished = _hand_back(batch, result)
         locked = max(0.0, time.thread_time() - processor - result.unlocked_seconds)
         self._report(batch, result, time.monotonic() - wall, locked)
+        wake(finished)  # last: whoever reads the metrics after an answer finds its batch there
 
 
 def _hand_back(batch: list[Item], result: LaneResult) -> list[Job]:

@@ -4,6 +4,7 @@ Lane seconds at two batch sizes give the law h(b) = h0 + h1 x b; a made photogra
 seconds of an image and the memory of a typical request.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ TYPICAL_REQUEST_IMAGES: Final = 40
 _REPEATS: Final = 3
 
 
+@functools.cache
 def sample_jpeg() -> bytes:
     """Return a full-HD JPEG that costs about what a photograph costs (some 400 KB, quality 90)."""
     rows = np.linspace(0.0, 1.0, SAMPLE_HEIGHT, dtype=np.float32)[:, None, None]
