@@ -30,6 +30,7 @@ def create_app(serving: Serving) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would drop the body of many clients
     )
     app.add_exception_handler(HTTPException, _of_router)
     app.include_router(work_routes(serving))

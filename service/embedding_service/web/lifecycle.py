@@ -10,18 +10,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import uvicorn
 from prometheus_client import CollectorRegistry
 
-from embedding_service.engine.pipeline import Pipeline, build_pipeline
+from embedding_service.engine.pipeline import build_pipeline
 from embedding_service.errors import ServiceError
 from embedding_service.metrics import Instruments
-from embedding_service.retune import TuningWatch
+from embedding_service.retune import Tunable, TuningWatch
 from embedding_service.settings import ServerSettings
 from embedding_service.web.app import create_app
-from embedding_service.web.serving import Serving
+from embedding_service.web.serving import Embedder, Serving
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_SECONDS: Final = 75
@@ -29,8 +29,17 @@ KEEP_ALIVE_SECONDS: Final = 75
 CLOSE_SECONDS: Final = 5.0
 """Longest wait for the engine's threads at the end; all work is done or given up by then."""
 
-Build = Callable[[ServerSettings, Instruments], Pipeline]
 _log = logging.getLogger(__name__)
+
+
+class Engine(Embedder, Tunable, Protocol):
+    """A warm engine. `engine.pipeline.Pipeline` is the real one."""
+
+    async def close(self) -> None:
+        """Finish what is in hand and stop every thread."""
+
+
+Build = Callable[[ServerSettings, Instruments], Engine]
 
 
 class CannotListen(ServiceError):  # noqa: N818 - named by the fact, as its siblings
@@ -49,7 +58,7 @@ class Lifecycle:
         self._serving = Serving(settings, self._instruments)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._server = _Server(_config(self._serving))
+        self._server = QuietServer(server_config(self._serving))
 
     async def run(self) -> None:
         """Serve until a signal comes.
@@ -75,7 +84,7 @@ class Lifecycle:
             if self._serving.folder is not None:
                 self._serving.folder.close()
 
-    async def _load(self, http: asyncio.Task[None]) -> Pipeline | None:
+    async def _load(self, http: asyncio.Task[None]) -> Engine | None:
         """Load in a thread, so that probes are answered; None when a signal came first."""
         started = time.monotonic()
         loading = _in_thread(lambda: self._build(self._settings, self._instruments))
@@ -89,7 +98,7 @@ class Lifecycle:
         _log.info("model loaded", extra={"seconds": round(time.monotonic() - started, 3)})
         return pipeline
 
-    async def _serve(self, pipeline: Pipeline, http: asyncio.Task[None]) -> None:
+    async def _serve(self, pipeline: Engine, http: asyncio.Task[None]) -> None:
         settings = self._settings
         watch = TuningWatch(
             pipeline,
@@ -138,15 +147,17 @@ class Lifecycle:
         self._stop.set()
 
 
-class _Server(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn without its own signal handlers: it would end the process by the signal."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `Lifecycle`."""
         yield
 
 
-def _config(serving: Serving) -> uvicorn.Config:
+def server_config(serving: Serving) -> uvicorn.Config:
+    """Return how uvicorn runs the application."""
     settings = serving.settings
     drain_seconds = settings.drain_seconds - settings.endpoint_grace_seconds
     return uvicorn.Config(
@@ -172,12 +183,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from error
 
 
-def _in_thread(work: Callable[[], Pipeline]) -> asyncio.Future[Pipeline]:
+def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
     """Run `work` in a daemon thread: a load cannot be stopped, and must not hold up the exit."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[Pipeline] = loop.create_future()
+    future: asyncio.Future[Engine] = loop.create_future()
 
-    def give(result: Pipeline | None, error: BaseException | None) -> None:
+    def give(result: Engine | None, error: BaseException | None) -> None:
         if future.cancelled():
             return
         if error is not None:
@@ -197,7 +208,7 @@ def _in_thread(work: Callable[[], Pipeline]) -> asyncio.Future[Pipeline]:
     return future
 
 
-async def _close(pipeline: Pipeline) -> None:
+async def _close(pipeline: Engine) -> None:
     """Let the engine end; what does not end in time ends with the process."""
     try:
         await asyncio.wait_for(pipeline.close(), CLOSE_SECONDS)
