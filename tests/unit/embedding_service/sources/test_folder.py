@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from embedding_service.errors import ImageFailure
+from embedding_service.sources import folder as folder_module
 from embedding_service.sources.folder import FolderSource
 
 
@@ -76,6 +77,20 @@ def test_a_link_may_not_lead_out(folder: Path, source: FolderSource, target: str
 def test_a_linked_folder_may_not_lead_out(folder: Path, source: FolderSource) -> None:
     (folder / "door").symlink_to("../images-too")
     assert code(source, "door/c.jpg") == "forbidden_source"
+
+
+@pytest.mark.parametrize("name", ["door/c.jpg", "link"])
+def test_a_link_that_appears_after_the_look_does_not_lead_out(
+    folder: Path, source: FolderSource, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def looked_before(root: str, name: str) -> str:
+        return f"{root}/{name}"
+
+    monkeypatch.setattr(folder_module, "_inside", looked_before)
+    (folder / "door").symlink_to("../images-too")
+    (folder / "link").symlink_to("../secret")
+    (outcome,) = read(source, name)
+    assert isinstance(outcome, ImageFailure)
 
 
 def test_a_link_inside_is_followed(folder: Path, source: FolderSource) -> None:

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from embedding_service.web import body as body_module
+from embedding_service.web.app import create_app
 from fakes.pipeline import IMAGE
 from fakes.waiting import until
 from fakes.web import Web, error_of, over_socket, web_with
@@ -246,20 +248,35 @@ def test_a_body_that_comes_too_slowly_gives_its_permit_back(
 
 
 def test_a_slow_reader_does_not_hold_a_permit() -> None:
-    web = web_with(semaphore_size=1, max_images_per_request=20_000)
+    web = web_with(semaphore_size=1)
+    content = json.dumps(TEXT).encode()
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "POST", "path": URL, "raw_path": b"",
+        "query_string": b"", "headers": [(b"content-length", b"%d" % len(content))],
+    }  # fmt: skip
+    in_flight: list[int] = []
 
     async def run() -> None:
-        async with over_socket(web) as client:
-            big = json.dumps({"input": ["a"] * 20_000}).encode()
-            _, writer = await asyncio.open_connection(
-                client.base_url.host, client.base_url.port, limit=1024
-            )
-            writer.write(raw(big))
-            await until(lambda: web.count("embedding_requests_total", outcome="ok") == 1)
-            assert web.pipeline.admission.in_flight == 0
-            writer.transport.abort()
+        taken = asyncio.Event()
+        messages = [{"type": "http.request", "body": content, "more_body": False}]
+
+        async def receive() -> Message:
+            if not messages:
+                await asyncio.Event().wait()
+            return messages.pop()
+
+        async def send(message: Message) -> None:
+            in_flight.append(web.pipeline.admission.in_flight)
+            if message["type"] == "http.response.body":
+                await taken.wait()
+
+        answering = asyncio.create_task(create_app(web.serving)(scope, receive, send))
+        await until(lambda: len(in_flight) == 2)
+        taken.set()
+        await answering
 
     asyncio.run(run())
+    assert in_flight == [0, 0]
 
 
 def test_expect_100_is_answered_before_the_body_is_asked_for() -> None:
