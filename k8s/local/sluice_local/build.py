@@ -52,6 +52,8 @@ class Watch:
 
     def describe(self, title: str, seconds: float) -> str:
         """Where the build is, in one line."""
+        if not self.compiled and not self.downloaded:
+            return f"{title}: {seconds:.0f} s"
         if not self.compiled:
             return f"{title}: {seconds:.0f} s, {self.downloaded} modules fetched {self.last}"
         # Packages that an earlier build left in Go's own cache are never named.
