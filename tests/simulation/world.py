@@ -53,6 +53,7 @@ class World:
     stable: bool = True
     outcomes: list[Outcome] = field(default_factory=list)
     past: list[tuple[float, Plant, dict[str, Setting]]] = field(default_factory=list)
+    seen: dict[tuple[str, float], dict[tuple[str, str, str], float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.setting = self.setting or self.spec
@@ -123,7 +124,12 @@ class World:
         return build_windows(answers, began, ends, self.policy.window_seconds)
 
     def _figures(self, pod: str, end: float) -> dict[tuple[str, str, str], float]:
-        """One pod in one window, by query, label and label value."""
+        """One pod in one window, by query, label and label value. What was once stays so."""
+        if (pod, end) not in self.seen:
+            self.seen[pod, end] = self._first_seen(pod, end)
+        return self.seen[pod, end]
+
+    def _first_seen(self, pod: str, end: float) -> dict[tuple[str, str, str], float]:
         start = end - self.policy.window_seconds
         parts = [
             (plant, settings[pod])
@@ -222,6 +228,6 @@ def best(plant: Plant, policy: TuningPolicy) -> float:
     return max(
         state(plant, Setting(streams, permits)).images
         for streams in (1, 2, 3, 4, 6, 8)
-        for permits in (1, 2, 4, 8, 16, 32, 64)
+        for permits in (2, 8, 16, 64)
         if bounds.num_streams.holds(streams) and bounds.semaphore_size.holds(permits)
     )

@@ -23,7 +23,8 @@ class Demands:
     running; `copy`; `decode` thread seconds; `gpu_decode` on the GPU's decoder, None where there
     is none or it was not measured; `cpu_decode` the warm-up's figure for the CPU.
     `hold` is the lane time of one batch of `batch` images, `fixed + slope * batch` its shape alone
-    on the machine. `fetch` and `serialise` are seconds of one pass.
+    on the machine. `hardware` is the fullest share of CPU, GPU and host. `fetch` and `serialise`
+    are seconds of one pass.
     """
 
     at: Point
@@ -45,7 +46,7 @@ class Demands:
     fetch: float
     serialise: float
     has_gpu: bool
-    fullest: float
+    hardware: float
     permits_bind: bool
 
 
@@ -79,7 +80,7 @@ def demands(sample: Sample, at: Point, max_batch: int) -> Demands | None:
         fetch=_pass(sample, "fetch"),
         serialise=_pass(sample, "serialise"),
         has_gpu=sample.memory is not None,
-        fullest=sample.fullest,
+        hardware=max(sample.share(name) or 0.0 for name in ("cpu", "gpu", "host")),
         permits_bind=permits >= 0.93 and sample.queueing,
     )
 

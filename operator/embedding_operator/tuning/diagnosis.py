@@ -139,7 +139,8 @@ def _message(verdict: Bottleneck, sample: Sample, duration: float) -> str:
     names = {verdict: name for name, verdict, _ in (*HARDWARE, *POOLS)}
     if verdict in names:
         name = names[verdict]
-        share = 100 * (sample.share(name) or 0.0)
+        # Busy time is counted when the work ends, so a short window may see more than there was.
+        share = min(100.0, 100 * (sample.share(name) or 0.0))
         return f"The {_WORDS[name]} is {share:.0f} % busy: {load}."
     match verdict:
         case "MemoryBound":

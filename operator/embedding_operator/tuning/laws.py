@@ -164,8 +164,8 @@ def _lane(demands: Demands) -> tuple[float, float]:
     Warm-up's, stretched by the part of the contention that a full resource does not explain.
     """
     alone = demands.fixed + demands.slope * demands.batch
-    stretch = min(4.0, max(0.7, demands.hold / alone))
-    stretch **= 1.0 if demands.fullest < 0.85 else 0.35
+    stretch = min(20.0, max(0.7, demands.hold / alone))
+    stretch **= 1.0 if demands.hardware < 0.85 else 0.35
     return demands.fixed * stretch, demands.slope * stretch
 
 
