@@ -60,7 +60,7 @@ async def _apply_one(cluster: Cluster, wanted: Manifest, applied: Applied, known
     applied.children[(kind, name)] = await _write(cluster, wanted, live)
     if kind == "ConfigMap":
         return
-    if live is None and not known:
+    if live is None:
         applied.told.append(Happening("Normal", "Created", f"{kind} {name}"))
     elif known:
         applied.repaired.append(kind)

@@ -92,13 +92,14 @@ class Reconciler:
         file = tuning_file(before, floor, wanted)
         children = desired(blueprint(service, spec, image), file)
         applied = await apply_children(self.cluster, service, children, found.children)
-        pool = self._next_pool(pool, wanted, file)
+        written = read_tuning(applied.children.get(_tuning_child(service.key))) == file
+        pool = self._next_pool(pool, wanted, file if written else None)
         observed = self._observed(service, found, applied, pool)
         if applied.trouble is None:
             await nudge(self.cluster, service.key.namespace, observed)
             observed = await acknowledged(self.reports, observed, self.clock)
         status = self._status(service, observed, pool, image)
-        told = [*applied.told, *_setting_told(before, file)]
+        told = [*applied.told, *(_setting_told(before, file) if written else [])]
         for kind in applied.repaired:
             self.instruments.repaired(kind)
         await self._report(service, status, told)
@@ -114,12 +115,20 @@ class Reconciler:
         await self._report(service, self._status(service, observed, pool, ""), [])
         return Seen(True)
 
-    def _next_pool(self, pool: PoolStatus, wanted: WantedSetting, file: TuningFile) -> PoolStatus:
+    def _next_pool(
+        self, pool: PoolStatus, wanted: WantedSetting, file: TuningFile | None
+    ) -> PoolStatus:
+        """The pool with what it wants and, once that is `file` in the cluster, its generation."""
+        settings = {
+            "setting": Knobs.of(wanted.default),
+            "pod_settings": {name: Knobs.of(each) for name, each in wanted.pods.items()},
+        }
+        if file is None:
+            return pool.model_copy(update={**settings, "in_force_since": None})
         same = pool.generation == file.generation and pool.generation_since is not None
         return pool.model_copy(
             update={
-                "setting": Knobs.of(wanted.default),
-                "pod_settings": {name: Knobs.of(each) for name, each in wanted.pods.items()},
+                **settings,
                 "generation": file.generation,
                 "generation_since": pool.generation_since if same else _milliseconds(self.now()),
                 "in_force_since": pool.in_force_since if same else None,

@@ -24,6 +24,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "volumes": ("name",),
 }
 """Lists that other people may add to: by which fields Kubernetes tells their entries apart."""
+_WHOLE: Final = ("nodeSelector", "selector", "labelSelector")
+"""Objects that Kubernetes gives to one manager as a whole: nobody else may add to them."""
 _AMOUNTS: Final = ("requests", "limits")
 _ABSENT: Final = object()
 
@@ -52,6 +54,8 @@ def difference(wanted: Manifest, live: Manifest | None) -> Difference | None:
 
 def _compare(wanted: Any, live: Any, path: str) -> Difference | None:
     """Compare what is wanted; more than that is fine in objects and keyed lists."""
+    if path.rsplit(".", 1)[-1] in _WHOLE:
+        return None if wanted == live else Difference(path, live, wanted)
     if isinstance(wanted, dict) and isinstance(live, dict):
         pairs: Iterator[tuple[str, Any, Any]] = (
             (f"{path}.{name}" if path else name, value, live.get(name, _ABSENT))
