@@ -75,7 +75,7 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self._trace.request_id
             headers["server-timing"] = self._trace.server_timing()
-            if self._serving.phase in (Phase.LEAVING, Phase.DRAINING):
+            if self._leaving():
                 headers["connection"] = "close"  # the client's next request goes to another pod
         await self._send(message)
 
@@ -96,13 +96,22 @@ class _Exchange:
         failure = failure_of(error)
         self._trace.code = failure.code
         response = failure.response()
-        if self._unread_bytes() <= DISCARDED_BYTES:
+        unread = self._unread_bytes()
+        if unread == 0 or (unread <= DISCARDED_BYTES and not self._will_close()):
             await response(self._scope, self._receive, self.send)
             return
         response.headers["connection"] = "close"
         await response(self._scope, self._receive, self._send_all_but_the_end)
         await self._linger()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _leaving(self) -> bool:
+        return self._serving.phase in (Phase.LEAVING, Phase.DRAINING)
+
+    def _will_close(self) -> bool:
+        """Say whether the connection ends with this answer."""
+        asked = Headers(scope=self._scope).get("connection", "").lower()
+        return self._leaving() or "close" in asked or self._scope["http_version"] == "1.0"
 
     def _unread_bytes(self) -> float:
         return 0 if self._body_complete else declared_bytes(Headers(scope=self._scope))

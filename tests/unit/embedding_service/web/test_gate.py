@@ -160,6 +160,39 @@ def test_a_client_reads_why_a_huge_upload_was_refused() -> None:
     assert asyncio.run(run()).status_code == 413
 
 
+@pytest.mark.parametrize("way", ["leaving", "asked"])
+def test_a_client_reads_why_it_was_refused_though_the_connection_ends(way: str) -> None:
+    web = web_with(semaphore_size=1, queue_size=0)
+    content = bytes(900_000)  # under what is thrown away, over what a socket holds unread
+    if way == "leaving":
+        web.serving.leave()
+
+    async def run() -> list[int]:
+        web.pipeline.hold()
+        async with over_socket(web) as client:
+            first = asyncio.create_task(client.post(URL, json=TEXT))
+            await until(lambda: web.pipeline.started == 1)
+            head = {"connection": "close"} if way == "asked" else {}
+            refused = [await _post_slowly(client, content, head) for _ in range(3)]
+            web.pipeline.let_go()
+            await first
+            return refused
+
+    assert asyncio.run(run()) == [429, 429, 429]
+
+
+async def _post_slowly(client: httpx.AsyncClient, content: bytes, head: dict[str, str]) -> int:
+    """Send a body in pieces, so that the answer comes before its end."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 100_000):
+            yield content[start : start + 100_000]
+            await asyncio.sleep(0.01)
+
+    sized = head | {"content-length": str(len(content))}
+    return (await client.post(URL, content=pieces(), headers=sized)).status_code
+
+
 def test_a_refused_small_body_keeps_the_connection() -> None:
     web = web_with(max_request_bytes=4096)
 
