@@ -1,6 +1,6 @@
 """What every test shares: where the project is, and a loud word when a part could not run."""
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 import pytest
@@ -28,10 +28,7 @@ def _reason(report: object) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own variables must not decide a test."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("EMBEDDING_")]:
         monkeypatch.delenv(name)
-    yield

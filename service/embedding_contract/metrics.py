@@ -49,7 +49,9 @@ REQUEST_DURATION = _seconds(
     "request_duration_seconds", "From arrival to answer, the wait for a permit included."
 )
 STAGE_DURATION = _seconds(
-    "stage_duration_seconds", "Service time of one pass through a stage, its wait excluded.", "stage"
+    "stage_duration_seconds",
+    "Service time of one pass through a stage, its wait excluded.",
+    "stage",
 )
 STAGE_WAIT = _seconds("stage_wait_seconds", "Time spent waiting in front of a stage.", "stage")
 INFLIGHT_REQUESTS = _gauge("inflight_requests", "requests", "Requests that hold a permit.")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from embedding_contract.tuning import Setting, TuningRejected, parse_setting, setting_to_mapping
 
@@ -57,7 +56,7 @@ def parse_report(document: object) -> TuningReport:
         raise ValueError(str(error)) from error
     return TuningReport(
         pod=str(document.get("pod", "")),
-        generation=cast("int | None", generation),
+        generation=generation,
         setting=setting,
         requested=requested,
         since=float(since),

@@ -6,7 +6,7 @@ A file that is not exactly right is refused whole: the server keeps what it has.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 VERSION: Final = 1
 DecodeDevice = Literal["auto", "cpu", "gpu"]
@@ -131,7 +131,7 @@ def parse_setting(value: object, where: str) -> Setting:
             {"decodeWorkers": 0} | dict(source),
             "decodeWorkers", where, MIN_DECODE_WORKERS, MAX_DECODE_WORKERS,
         ),
-        decode_device=cast("DecodeDevice", device),
+        decode_device=device,
     )  # fmt: skip
 
 

@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("operator/embedding_operator", "service/embedding_contract", "service/embedding_service")
+PACKAGES = (
+    "operator/embedding_operator",
+    "service/embedding_contract",
+    "service/embedding_service",
+)
 SOURCES = sorted(
     path
     for folder in ("operator", "service", "k8s", "tests", "charts", "docs")
@@ -40,7 +44,7 @@ def test_the_operator_folder_does_not_shadow_the_standard_library() -> None:
 
 
 def test_tests_are_no_packages() -> None:
-    assert not [path for path in (ROOT / "tests").rglob("__init__.py")]
+    assert not list((ROOT / "tests").rglob("__init__.py"))
 
 
 def test_the_top_level_holds_only_what_it_may() -> None:
