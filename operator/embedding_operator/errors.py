@@ -1,7 +1,5 @@
 """The operator's errors, one small tree. A message says what to do where something can be done."""
 
-# ruff: noqa: N818 - an error is named by the fact, not by the word "Error"
-
 
 class OperatorError(Exception):
     """Anything that the operator raises itself."""

@@ -3,8 +3,6 @@
 Law: imports nothing of ours but the contract, so that every room may raise from here.
 """
 
-# ruff: noqa: N818 - an error is named by the fact, not by the word "Error"
-
 from dataclasses import dataclass
 
 

@@ -72,7 +72,7 @@ class Api:
             InsideError: the API server did not answer with the object.
         """
         answer = self._client.call_api("GET", self.server + path, _request_timeout=10)
-        text = answer.data or b""
+        text: bytes = answer.response.data
         if answer.status == 404:
             return {}
         if answer.status != 200:

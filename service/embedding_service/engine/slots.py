@@ -14,7 +14,7 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 
 
-class SlotsClosed(Exception):  # noqa: N818 - a fact, not a fault
+class SlotsClosed(Exception):
     """The ring was closed while somebody waited for a slot."""
 
 

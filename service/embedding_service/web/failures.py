@@ -36,7 +36,7 @@ class ItemFault(ClientFault):
         self.param = param
 
 
-class ClientGone(Exception):  # noqa: N818 - a fact, not an error of anybody
+class ClientGone(Exception):
     """The client went away: nobody will read an answer."""
 
 

@@ -42,7 +42,7 @@ class Engine(Embedder, Tunable, Protocol):
 Build = Callable[[ServerSettings, Instruments], Engine]
 
 
-class CannotListen(ServiceError):  # noqa: N818 - named by the fact, as its siblings
+class CannotListen(ServiceError):
     """The address is taken or is not this machine's."""
 
     code = "cannot_listen"

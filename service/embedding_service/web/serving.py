@@ -17,7 +17,7 @@ from embedding_service.sources.folder import FolderSource
 from embedding_service.web.trace import Trace
 
 
-class Loading(ServiceError):  # noqa: N818 - named by the fact, as its siblings
+class Loading(ServiceError):
     """The model is not warm yet."""
 
     code = "not_ready"
