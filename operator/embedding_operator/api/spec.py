@@ -68,7 +68,7 @@ class LocalReference(ApiModel):
     """Names an object in the same namespace."""
 
     name: str = Field(min_length=1, max_length=253)
-    """Its name."""
+    """Name of the object."""
 
 
 class Toleration(ApiModel):
