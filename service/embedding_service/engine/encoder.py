@@ -67,7 +67,9 @@ class Encoder:
 
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return unit vectors float32 [batch, dimensions] of uint8 RGB [batch, H, W, 3]."""
-        image = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        batch, height, width, _ = pixels.shape
+        rows = pixels.reshape(batch, height, width * 3).float().mul_(self.scale).add_(self.shift)
+        image = rows.view(batch, height, width, 3).permute(0, 3, 1, 2)
         return self._unit(self.network.encode_image(image.to(self.dtype)))
 
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
@@ -252,10 +254,16 @@ def _set_float32_mode(precision: str) -> None:
 
 
 def _normalisation(profile: Profile, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return scale and shift [3, 1, 1] such that (x / 255 - mean) / std = x * scale + shift."""
-    mean = torch.tensor(profile.mean, dtype=torch.float64).view(3, 1, 1)
-    std = torch.tensor(profile.std, dtype=torch.float64).view(3, 1, 1)
-    return (1 / (255 * std)).float().to(device), (-mean / std).float().to(device)
+    """Return scale and shift [width * 3] such that (x / 255 - mean) / std = x * scale + shift.
+
+    They cover one row of pixels: arithmetic along a whole row is several times as fast as along
+    the three colours of one pixel, and the colours stay where they are.
+    """
+    mean = torch.tensor(profile.mean, dtype=torch.float64)
+    std = torch.tensor(profile.std, dtype=torch.float64)
+    width = profile.size[0]
+    scale, shift = (1 / (255 * std)).repeat(width), (-mean / std).repeat(width)
+    return scale.float().to(device), shift.float().to(device)
 
 
 def _dimensions(
