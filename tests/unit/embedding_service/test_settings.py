@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract.endpoints import Environment
@@ -73,6 +73,7 @@ def test_a_cpu_limit_of_zero_is_no_limit() -> None:
     assert read(EMBEDDING_CPU_LIMIT="0").cpu_limit is None
 
 
+@settings(deadline=None)
 @given(st.integers(-10_000, 100_000))
 def test_a_number_is_taken_exactly_when_it_is_in_its_bounds(number: int) -> None:
     if 1 <= number <= 1024:
@@ -82,6 +83,7 @@ def test_a_number_is_taken_exactly_when_it_is_in_its_bounds(number: int) -> None
             read(EMBEDDING_MAX_BATCH=str(number))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_any_text_is_read_or_refused_by_name(text: str) -> None:
     try:

@@ -137,7 +137,9 @@ def test_each_read_is_heard(folder: Path) -> None:
     assert len(heard) == 2
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200
+)
 @given(st.lists(st.sampled_from(["..", ".", "sub", "a.jpg", "b.jpg", "", "secret", "..data"])))
 def test_no_way_of_writing_a_name_reads_the_secret(source: FolderSource, steps: list[str]) -> None:
     (outcome,) = read(source, "/".join(steps))

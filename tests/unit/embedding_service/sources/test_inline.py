@@ -3,7 +3,7 @@
 import base64
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.errors import ImageFailure
@@ -23,6 +23,7 @@ def code_of(outcome: bytes | ImageFailure) -> str:
     return outcome.code
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=LIMIT), st.sampled_from(["image/jpeg", "", "IMAGE/PNG;a=b"]))
 def test_what_is_written_as_a_data_uri_comes_back(data: bytes, media_type: str) -> None:
     uri = f"data:{media_type};base64,{base64.b64encode(data).decode()}"
@@ -30,11 +31,13 @@ def test_what_is_written_as_a_data_uri_comes_back(data: bytes, media_type: str) 
     assert read_image_text(uri.replace("data:", "DATA:", 1), LIMIT) == data
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=LIMIT))
 def test_plain_base64_comes_back(data: bytes) -> None:
     assert read_image_text(base64.b64encode(data).decode(), LIMIT) == data
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_gives_bytes_or_a_failure(text: str) -> None:
     outcome = read_image_text(text, LIMIT)
@@ -56,6 +59,7 @@ def test_a_data_uri_must_be_base64(uri: str) -> None:
     assert code_of(read_data_uri(uri, LIMIT)) == "not_an_image"
 
 
+@settings(deadline=None)
 @given(st.integers(0, 40))
 def test_the_limit_is_exact(size: int) -> None:
     outcome = read_base64(base64.b64encode(bytes(size)).decode(), 20)

@@ -2,7 +2,7 @@
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.errors import ClientFault, ImageFailure
@@ -25,6 +25,7 @@ def read(body: bytes, step: int = 1 << 20, files: int = 9, size: int = 1000) -> 
     return [(upload.name, upload.image) for upload in reader.finish()]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(names, st.binary(max_size=300)), min_size=1, max_size=5),
        st.integers(1, 400))  # fmt: skip
 def test_what_a_client_sends_comes_back_however_it_is_cut(
@@ -82,6 +83,7 @@ def test_a_malformed_body_is_refused_with_the_reason(body: bytes, words: str) ->
     assert words in caught.value.message
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_any_bytes_are_read_or_refused(noise: bytes, step: int) -> None:
     try:

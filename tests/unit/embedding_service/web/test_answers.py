@@ -6,7 +6,7 @@ import io
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.errors import ImageFailure
@@ -33,6 +33,7 @@ def test_floats_and_base64_say_the_same() -> None:
     assert [one["index"] for one in floats["data"]] == [0, 1, 2]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8))
 def test_fewer_dimensions_keep_the_front_and_unit_length(dimensions: int) -> None:
     matrix = stack(VECTORS, dimensions)

@@ -4,7 +4,7 @@ import logging
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.errors import ClientFault, Draining, Overloaded, ServerFault
@@ -73,6 +73,7 @@ def test_the_table_of_failures(error: Exception, status: int, code: str, retry: 
     assert "secret" not in failure.message
 
 
+@settings(deadline=None)
 @given(st.integers(100, 599))
 def test_every_status_has_one_outcome(status: int) -> None:
     outcome = outcome_of(status)

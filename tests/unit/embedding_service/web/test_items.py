@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.errors import ClientFault
@@ -64,6 +64,7 @@ def test_the_limit_of_items_is_exact() -> None:
     assert (caught.value.status, caught.value.code) == (413, "too_many_images")
 
 
+@settings(deadline=None)
 @given(json_values)
 def test_any_json_is_sorted_or_refused(value: Any) -> None:
     try:
