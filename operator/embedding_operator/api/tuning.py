@@ -145,7 +145,7 @@ class PrometheusSource(ApiModel):
     """Where the pods' metrics can be queried."""
 
     address: str | None = Field(
-        default=None, max_length=512, pattern=r"^https?://[^\s/?#]+[^\s?#]*$"
+        default=None, max_length=512, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
     )
     """Base address, for example http://prometheus.monitoring:9090. Default: the operator's own."""
 

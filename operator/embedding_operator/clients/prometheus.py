@@ -131,16 +131,23 @@ class Prometheus:
             raise PrometheusUnavailable(f"{url} cannot be reached: {what}") from error
         body = b"".join(parts)
         if response.status_code != httpx.codes.OK:
-            raise PrometheusUnavailable(f"{url} answered {response.status_code}: {_reason(body)}")
+            raise PrometheusUnavailable(f"{url} answered {response.status_code}{_reason(body)}")
         return body
 
 
 def _reason(body: bytes) -> str:
-    """The server's own words, as far as they are words."""
+    """Prometheus's own words, if it is one.
+
+    Nothing else of an answer is ever shown: the address comes from whoever may write a resource,
+    and the operator must not read other servers aloud to him.
+    """
     try:
-        return str(json.loads(body)["error"])[:200]
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode("utf-8", "replace").strip() or "no reason given"
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(document, dict) or document.get("status") != "error":
+        return ""
+    return f": {str(document.get('error', ''))[:200]}"
 
 
 def _series(body: bytes, address: str) -> list[Series]:
@@ -157,6 +164,4 @@ def _series(body: bytes, address: str) -> list[Series]:
             for one in document["data"]["result"]
         ]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PrometheusUnavailable(
-            f"{address} did not answer as Prometheus does: {error!r}"
-        ) from error
+        raise PrometheusUnavailable(f"{address} did not answer as Prometheus does") from error

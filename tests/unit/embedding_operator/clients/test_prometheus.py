@@ -83,7 +83,8 @@ def test_not_a_number_is_read_as_what_it_is() -> None:
         ({"status": "success", "data": {"resultType": "vector", "result": []}}, 200, "matrix"),
         ({"status": "success", "data": {"resultType": "matrix", "result": [1]}}, 200, "did not"),
         ([], 200, "did not answer as Prometheus does"),
-        ("text", 404, "404"),
+        ("text", 404, "answered 404$"),
+        ({"password": "secret"}, 401, "answered 401$"),
     ],
 )
 def test_an_answer_that_is_none_is_one_kind_of_error(
