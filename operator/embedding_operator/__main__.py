@@ -93,9 +93,10 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
-    # kopf tells of every event that it hands over; that is of interest only to whoever debugs it.
+    # One line for every event and every request is of interest only to whoever debugs it.
     if level != "debug":
         logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+        logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

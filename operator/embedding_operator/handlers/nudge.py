@@ -2,7 +2,8 @@
 
 A kubelet refreshes a mounted ConfigMap only every minute or so, but at once when the pod itself
 changes; an annotation is the smallest change there is. Should the kubelet have looked before it
-knew of the new ConfigMap, the next look nudges again with another text.
+knew of the new ConfigMap, a later look nudges again with another text, a few times: each nudge is
+an event of the pod and so another look.
 """
 
 import asyncio
@@ -25,16 +26,25 @@ PATIENCE_SECONDS: Final = 3.0
 POLL_SECONDS: Final = 0.15
 
 
-async def nudge(cluster: Cluster, namespace: str, observed: Observed) -> None:
-    """Touch every running pod that does not run the wanted file yet."""
-    if observed.tuning is None:
+AGAIN_SECONDS: Final = 3.0
+MOST: Final = 6
+
+
+async def nudge(cluster: Cluster, namespace: str, observed: Observed, now: float) -> None:
+    """Touch every pod that runs another file, `now` in epoch seconds.
+
+    A pod that still loads its model is left alone: it reads the newest file when it is done.
+    """
+    tuning = observed.tuning
+    if tuning is None:
         return
-    behind = [pod for pod in _asked(observed) if not observed.runs(pod)]
-    texts = {pod.name: _next_text(pod, observed.tuning.generation) for pod in behind}
+    due = min(1 + int(max(0.0, now - tuning.since) / AGAIN_SECONDS), MOST)
+    behind = [pod for pod in observed.pods if _lags(observed, pod)]
     await asyncio.gather(
         *(
-            cluster.annotate(POD, Key(namespace, name), {NUDGE_ANNOTATION: text})
-            for name, text in texts.items()
+            cluster.annotate(POD, Key(namespace, pod.name), {NUDGE_ANNOTATION: text})
+            for pod in behind
+            if (text := _next_text(pod, tuning.generation, due)) is not None
         )
     )
 
@@ -54,8 +64,10 @@ async def acknowledged(
     return observed
 
 
-def _asked(observed: Observed) -> list[PodState]:
-    return [pod for pod in observed.pods if pod.name in addresses(observed.pods)]
+def _lags(observed: Observed, pod: PodState) -> bool:
+    if pod.deleting or not pod.running or observed.runs(pod):
+        return False
+    return pod.ready or isinstance(observed.reports.get(pod.name), TuningReport)
 
 
 def _refuses(observed: Observed, pod: PodState) -> bool:
@@ -63,9 +75,10 @@ def _refuses(observed: Observed, pod: PodState) -> bool:
     return isinstance(report, TuningReport) and report.rejected is not None
 
 
-def _next_text(pod: PodState, generation: int) -> str:
-    """The generation; with a count behind it when that was there already: 7, 7-2, 7-3."""
+def _next_text(pod: PodState, generation: int, due: int) -> str | None:
+    """The generation, later 7-2, 7-3; None while the pod was touched as often as is due."""
     before, _, count = pod.nudged.partition("-")
     if before != str(generation):
         return str(generation)
-    return f"{generation}-{int(count) + 1 if count.isdigit() else 2}"
+    done = int(count) if count.isdigit() else 1
+    return f"{generation}-{done + 1}" if done < due else None

@@ -96,7 +96,7 @@ class Reconciler:
         pool = self._next_pool(pool, wanted, file if written else None)
         observed = self._observed(service, found, applied, pool)
         if applied.trouble is None:
-            await nudge(self.cluster, service.key.namespace, observed)
+            await nudge(self.cluster, service.key.namespace, observed, self.now())
             observed = await acknowledged(self.reports, observed, self.clock)
         status = self._status(service, observed, pool, image)
         told = [*applied.told, *(_setting_told(before, file) if written else [])]

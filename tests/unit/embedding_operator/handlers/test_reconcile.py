@@ -163,6 +163,38 @@ def test_a_pod_that_looked_too_early_is_nudged_again_with_another_text(bench: Be
     assert texts == ["2", "2-2", "2-3"]
 
 
+def test_a_pod_that_never_takes_it_is_not_nudged_for_ever(bench: Bench) -> None:
+    bench.begin()
+    bench.reports.stubborn = {"clip-0"}
+    bench.cluster.edit(SERVICES, "clip", {"spec": {"numStreams": 4}})
+    for _ in range(20):
+        bench.look()
+        bench.time += 60
+    assert bench.cluster.writes.count("annotate Pod clip-0") == 6
+
+
+def test_nudges_do_not_follow_from_each_other(bench: Bench) -> None:
+    """A nudge is an event of the pod, and so another look: it must not nudge again at once."""
+    bench.begin()
+    bench.reports.stubborn = {"clip-0"}
+    bench.reports.rejecting = {"clip-0": "no"}
+    bench.cluster.edit(SERVICES, "clip", {"spec": {"numStreams": 4}})
+    for _ in range(5):
+        bench.look()
+    assert bench.cluster.writes.count("annotate Pod clip-0") == 1
+
+
+def test_a_pod_that_still_loads_is_not_nudged(bench: Bench) -> None:
+    bench.cluster.create(resource())
+    bench.look()
+    bench.cluster.roll_out(ready=False)
+    bench.reports.silent = {"clip-0"}
+    bench.cluster.writes.clear()
+    for _ in range(3):
+        bench.look()
+    assert "annotate Pod clip-0" not in bench.cluster.writes
+
+
 def test_a_refused_file_is_reported_with_the_pods_words(bench: Bench) -> None:
     bench.begin()
     bench.reports.stubborn = {"clip-0"}
