@@ -125,7 +125,8 @@ def component_environment(environ: Mapping[str, str], layout: Layout) -> dict[st
     """Variables of components: the machine's, without proxies, for there is no way out."""
     env = without_proxies(environ)
     env["HOME"] = str(layout.state)
-    env.setdefault("PATH", _SYSTEM_PATH)
+    # The kubelet calls `mount`, whatever PATH the person has.
+    env["PATH"] = ":".join(filter(None, [environ.get("PATH"), _SYSTEM_PATH]))
     return env
 
 

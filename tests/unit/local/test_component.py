@@ -52,6 +52,13 @@ def test_proxies_do_not_reach_the_inside() -> None:
     assert env["HOME"] == "/co/.sluice/cluster"
 
 
+def test_components_find_the_systems_programs_after_the_persons_own() -> None:
+    folders = component.component_environment({"PATH": "/own"}, LAYOUT)["PATH"].split(":")
+    assert folders[0] == "/own"
+    assert {"/usr/bin", "/bin", "/sbin"} <= set(folders)
+    assert component.component_environment({}, LAYOUT)["PATH"].startswith("/usr/local/sbin:")
+
+
 def test_prometheus_is_a_service_whose_endpoint_is_the_node() -> None:
     paths, manifests = zip(*furniture.prometheus_objects(), strict=True)
     kinds = [manifest["kind"] for manifest in manifests]
