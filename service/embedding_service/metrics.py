@@ -120,7 +120,7 @@ class Instruments:
         self._counters[contract.DECODE_BUSY.name].inc(seconds)
 
     def copy_busy(self, seconds: float) -> None:
-        """Add time of copies to and from the device."""
+        """Add time of copies to and from a GPU; on a CPU there are none."""
         self._counters[contract.COPY_BUSY.name].inc(seconds)
 
     def gpu_busy(self, seconds: float) -> None:
@@ -134,7 +134,10 @@ class Instruments:
     def gil_busy(self, seconds: float) -> None:
         """Add thread CPU time of a section that held the interpreter lock.
 
-        The event loop's own thread is counted by itself, see `watch_loop`.
+        Counted: the event loop's thread (all of it, see `watch_loop`); in a decode thread all but
+        the decoders themselves, whose Python is measured at warm-up and added for each image; in a
+        lane all but the wait for a GPU or the forward pass on a CPU, where torch lets go of the
+        lock inside each operator; reading base64. Not counted: waiting for the lock.
         """
         self._at_scrape.add_gil(seconds)
 

@@ -63,7 +63,8 @@ class Pipeline:
         self._max_pixels = settings.max_image_pixels
         self._instruments = instruments
         self._cores = cpu_limit.cpu_limit_cores(settings.cpu_limit)
-        self._gpu_union = BusyUnion()
+        # A GPU has one engine for each direction of copies beside the one that computes.
+        self._gpu_union, self._in_union, self._out_union = BusyUnion(), BusyUnion(), BusyUnion()
         self._glue_seconds = warmup.glue_seconds(parts.profile, parts.resample)
         self._closed = False
         self._retuning = threading.Lock()
@@ -228,7 +229,7 @@ class Pipeline:
             before = time.thread_time()
             return self._pixels(data), time.thread_time() - before
         except ImageRejected as error:
-            return error.failure, 0.0
+            return error.failure, time.thread_time() - before
         except Exception:  # noqa: BLE001 - a fault in a decoder must not take other images along
             _log.exception("could not decode image %d of a request", index)
             failure = ImageFailure(ImageErrorCode.NOT_AN_IMAGE, "the image cannot be decoded")
@@ -266,11 +267,18 @@ class Pipeline:
         count.stage("compute", result.compute_seconds)
         count.stage("d2h", result.copy_out_seconds)
         count.stream_busy(busy)
-        count.copy_busy(result.copy_in_seconds + result.copy_out_seconds)
         count.gil_busy(locked)
         if self.model.device == "cuda":
-            end = now - result.copy_out_seconds
-            count.gpu_busy(self._gpu_union.add(end - result.compute_seconds, end))
+            self._count_gpu(result, now)
+
+    def _count_gpu(self, result: LaneResult, now: float) -> None:
+        """Lay the device's own durations end to end before now; what overlaps counts once."""
+        computed = now - result.copy_out_seconds
+        copied = computed - result.compute_seconds
+        copies = self._out_union.add(computed, now)
+        copies += self._in_union.add(copied - result.copy_in_seconds, copied)
+        self._instruments.copy_busy(copies)
+        self._instruments.gpu_busy(self._gpu_union.add(copied, computed))
 
     # Start and stop
 

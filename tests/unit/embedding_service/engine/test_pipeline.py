@@ -334,3 +334,14 @@ def test_whatever_happens_no_slot_and_no_permit_is_lost(
         assert (pipeline.admission.in_flight, pipeline.admission.waiting) == (0, 0)
 
     run(pipeline, work)
+
+
+def test_on_a_gpu_overlapping_work_of_two_lanes_keeps_the_device_busy_once(bench: Any) -> None:
+    pipeline = bench.pipeline()
+    value = bench.registry.get_sample_value
+    result = LaneResult(np.zeros((1, DIMENSIONS), np.float32), 0.2, 0.5, 0.1, 0.0)
+    pipeline._count_gpu(result, 10.0)
+    pipeline._count_gpu(result, 10.1)
+    assert value("embedding_gpu_busy_seconds_total") == pytest.approx(0.6)
+    assert value("embedding_copy_busy_seconds_total") == pytest.approx(0.3 + 0.2)
+    asyncio.run(pipeline.close())

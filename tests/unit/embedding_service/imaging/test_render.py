@@ -39,12 +39,20 @@ def reference(data: bytes, cfg: PreprocessCfg) -> npt.NDArray[np.float64]:
     return pixels.transpose(1, 2, 0)
 
 
+TELLING = (
+    "china.jpg", "odd", "tall", "wide", "tiny", "very wide", "cmyk jpeg", "rgba png", "palette png",
+    "gif", "one bit png", "16 bit grey png", "exif 3", "exif 6", "exif 7",
+)  # fmt: skip
+"""One sample of each kind; open_clip's default configuration is held to all of them."""
+
+
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_pixels_agree_with_open_clips_own_transform(samples: dict[str, bytes], name: str) -> None:
     cfg = PreprocessCfg(**CONFIGURATIONS[name])
     profile = profile_of(asdict(cfg))
     far = {}
-    for sample, data in samples.items():
+    for sample in samples if name == "shortest" else TELLING:
+        data = samples[sample]
         pixels = prepare(data, profile, LIMIT, pillow_resample)
         difference = np.abs(pixels - reference(data, cfg)).mean()
         if difference > MOST:
