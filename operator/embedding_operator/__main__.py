@@ -5,11 +5,12 @@ import asyncio
 import logging
 import os
 import sys
+from typing import Any, cast
 
 import kopf
 from prometheus_client import CollectorRegistry
 
-from embedding_operator.api.names import GROUP, PLURAL
+from embedding_operator.api.names import FIELD_MANAGER, GROUP, PLURAL
 from embedding_operator.clients.apiserver import ApiServer, connect
 from embedding_operator.errors import (
     CannotStart,
@@ -64,6 +65,8 @@ async def run(settings: OperatorSettings) -> None:
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,
+        # Without it kopf asks for the user's name, which a container's bare number has not.
+        identity=cast("Any", FIELD_MANAGER),
     )
 
 
