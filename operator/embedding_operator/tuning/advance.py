@@ -254,8 +254,7 @@ def _plan(memory: TuningMemory, sample: Sample, at: Look) -> tuple[Move, Setting
         refused_regions=points(region=True),
         correction=memory.correction,
         jumps=memory.jumps,
-        # A single-knob step is an experiment, not advice.
-        polishes=memory.polishes if policy.mode == "Auto" else 10**6,
+        polishes=memory.polishes,
         decode_moves=observation.spec_setting.decode_device == "auto",
     )
     move = plan(situation)
