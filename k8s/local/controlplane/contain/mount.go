@@ -10,11 +10,13 @@ import (
 	"unsafe"
 )
 
-// Numbers of mount_setattr(2), Linux 5.12 or newer.
+// Numbers of mount_setattr(2), Linux 5.12 or newer, and of open(2).
 const (
 	sysMountSetattr  = 442
 	atFDCWD          = -100
 	atRecursive      = 0x8000
+	atEmptyPath      = 0x1000
+	openPath         = 0x200000 // O_PATH
 	attrReadOnly     = 0x1
 	sizeOfAttributes = 32
 )
@@ -59,18 +61,22 @@ func makeTarget(target string, folder bool) error {
 // readOnly makes a mount read-only, and with recursive all that is mounted below it. Only this
 // view of it: what others see does not change.
 func readOnly(target string, recursive bool) error {
+	flags := 0
+	if recursive {
+		flags = atRecursive
+	}
+	return setReadOnly(atFDCWD, target, flags)
+}
+
+// setReadOnly works on a path, or with atEmptyPath on an open mount.
+func setReadOnly(fd int, target string, flags int) error {
 	attributes := struct{ set, clear, propagation, userns uint64 }{set: attrReadOnly}
 	path, err := syscall.BytePtrFromString(target)
 	if err != nil {
 		return err
 	}
-	flags := uintptr(0)
-	if recursive {
-		flags = atRecursive
-	}
-	at := atFDCWD
-	_, _, errno := syscall.Syscall6(sysMountSetattr, uintptr(at), uintptr(unsafe.Pointer(path)),
-		flags, uintptr(unsafe.Pointer(&attributes)), sizeOfAttributes, 0)
+	_, _, errno := syscall.Syscall6(sysMountSetattr, uintptr(fd), uintptr(unsafe.Pointer(path)),
+		uintptr(flags), uintptr(unsafe.Pointer(&attributes)), sizeOfAttributes, 0)
 	if errno == syscall.ENOSYS {
 		return errors.New("this kernel has no mount_setattr; Linux 5.12 or newer is needed")
 	}

@@ -17,8 +17,9 @@ type root struct {
 	spec *Spec
 	// upper is a folder in memory, out of the container's sight, for what overlays write.
 	upper string
-	// own are the mounts that the container may write to unless its root is read-only.
-	own      []string
+	// own are the mounts that the container may write to unless its root is read-only, as open
+	// descriptors: a volume may cover one of them later.
+	own      []int
 	overlays int
 }
 
@@ -62,7 +63,9 @@ func (r *root) begin() error {
 			return err
 		}
 	}
-	r.own = append(r.own, r.spec.Root)
+	if err := r.owns(r.spec.Root); err != nil {
+		return err
+	}
 	for folder, mode := range map[string]string{"tmp": "mode=1777", "run": "mode=0755"} {
 		if err := os.Mkdir(r.at(folder), 0o755); err != nil {
 			return err
@@ -70,8 +73,20 @@ func (r *root) begin() error {
 		if err := mountTmpfs(r.at(folder), mode); err != nil {
 			return err
 		}
-		r.own = append(r.own, r.at(folder))
+		if err := r.owns(r.at(folder)); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// owns notes that the mount at path is the container's own.
+func (r *root) owns(path string) error {
+	fd, err := syscall.Open(path, openPath|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	r.own = append(r.own, fd)
 	return nil
 }
 
@@ -145,15 +160,14 @@ func (r *root) keep(folder string) error {
 	return nil
 }
 
+// writeFiles turns the small files into mounts, like any other.
 func (r *root) writeFiles() error {
-	for path, text := range r.spec.Files {
-		source := slash.Join(r.upper, "file-"+strings.ReplaceAll(path, "/", "-"))
+	for target, text := range r.spec.Files {
+		source := slash.Join(r.upper, "file-"+strings.ReplaceAll(target, "/", "-"))
 		if err := os.WriteFile(source, []byte(text), 0o644); err != nil {
 			return err
 		}
-		if err := r.mountVolume(Mount{Source: source, Target: path, ReadOnly: true}); err != nil {
-			return err
-		}
+		r.spec.Mounts = append(r.spec.Mounts, Mount{Source: source, Target: target, ReadOnly: true})
 	}
 	return nil
 }
@@ -168,7 +182,7 @@ func (r *root) hide() error {
 		if err := mountTmpfs(full, "mode=0555,size=4k"); err != nil {
 			return err
 		}
-		if err := readOnly(full, false); err != nil {
+		if err := readOnly(full, true); err != nil {
 			return err
 		}
 	}
@@ -179,8 +193,8 @@ func (r *root) seal() error {
 	if !r.spec.ReadOnlyRoot {
 		return nil
 	}
-	for _, mount := range r.own {
-		if err := readOnly(mount, false); err != nil {
+	for _, fd := range r.own {
+		if err := setReadOnly(fd, "", atEmptyPath); err != nil {
 			return err
 		}
 	}

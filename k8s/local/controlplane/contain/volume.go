@@ -6,6 +6,7 @@ import (
 	slash "path"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // mountVolumes binds every volume, outer ones first, so that one may lie inside another.
@@ -64,17 +65,27 @@ func (r *root) makeRoom(existing, target string, folder bool) error {
 			return fmt.Errorf("%w; and without overlayfs: %w", err, mirrorErr)
 		}
 	}
-	r.own = append(r.own, existing)
+	if err := r.owns(existing); err != nil {
+		return err
+	}
 	return makeTarget(target, folder)
 }
 
-// overlay covers a host folder with a writable layer in memory. An overlay shows only the file
-// system of the folder itself, so what is mounted below is bound again.
+// overlay covers a folder with a writable layer in memory. An overlay shows only the file system
+// of the folder itself, so what is mounted below is bound again.
 func (r *root) overlay(folder string) error {
-	host := "/" + strings.TrimPrefix(strings.TrimPrefix(folder, r.spec.Root), "/")
 	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return err
+	}
+	below := map[string]int{}
+	for _, point := range mountsBelow(string(mountinfo), folder) {
+		fd, err := syscall.Open(point, openPath|syscall.O_CLOEXEC, 0)
+		if err != nil {
+			continue // covered by another mount, and so out of sight already
+		}
+		defer syscall.Close(fd)
+		below[point] = fd
 	}
 	r.overlays++
 	layer := slash.Join(r.upper, fmt.Sprintf("layer-%d", r.overlays))
@@ -87,25 +98,22 @@ func (r *root) overlay(folder string) error {
 	if err := mountOverlay(folder, upper, work); err != nil {
 		return err
 	}
-	for _, point := range mountsBelow(string(mountinfo), host) {
-		target := r.at(point)
-		if _, err := os.Stat(target); err != nil {
-			continue
-		}
-		if err := bind(point, target); err != nil {
-			return err
-		}
-		if err := readOnly(target, true); err != nil {
+	for point, fd := range below {
+		if err := bind(descriptorPath(fd), point); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mirror replaces a host folder by one in memory that shows the same entries.
+// mirror covers a folder with one in memory that shows the same entries.
 func (r *root) mirror(folder string) error {
-	host := strings.TrimPrefix(folder, r.spec.Root)
-	entries, err := os.ReadDir(host)
+	fd, err := syscall.Open(folder, openPath|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(fd)
+	entries, err := os.ReadDir(descriptorPath(fd))
 	if err != nil {
 		return err
 	}
@@ -113,11 +121,13 @@ func (r *root) mirror(folder string) error {
 		return err
 	}
 	for _, entry := range entries {
-		name := entry.Name()
-		source, target := slash.Join(host, name), slash.Join(folder, name)
-		if err := r.showEntry(source, target, entry.Type()); err != nil {
+		source := slash.Join(descriptorPath(fd), entry.Name())
+		if err := r.showEntry(source, slash.Join(folder, entry.Name()), entry.Type()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// descriptorPath names what is open, even when a mount covers it.
+func descriptorPath(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }

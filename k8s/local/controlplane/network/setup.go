@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -67,7 +68,19 @@ func Setup(node netip.Addr, pods, services netip.Prefix) error {
 	if err := netlink.RouteReplace(route); err != nil {
 		return fmt.Errorf("make %s local: %w", services, err)
 	}
-	return nil
+	return answerForOutside()
+}
+
+// answerForOutside lets the node tell pods at once that it knows no way to an address outside.
+// Without forwarding it would drop their packets, and they would wait for a timeout. Forwarding
+// leads nowhere: there is no other network.
+func answerForOutside() error {
+	const file = "/proc/sys/net/ipv4/ip_forward"
+	err := os.WriteFile(file, []byte("1"), 0o644)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return nil // a /proc that is read-only: then pods wait
+	}
+	return err
 }
 
 // refuseHost looks for what a fresh namespace does not have: a network card or a way out.

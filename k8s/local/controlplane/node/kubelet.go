@@ -22,13 +22,6 @@ import (
 	kubeletconfig "k8s.io/kubernetes/pkg/kubelet/apis/config"
 	kubeletutil "k8s.io/kubernetes/pkg/kubelet/util"
 	"k8s.io/kubernetes/pkg/util/oom"
-	"k8s.io/kubernetes/pkg/volume"
-	"k8s.io/kubernetes/pkg/volume/configmap"
-	"k8s.io/kubernetes/pkg/volume/downwardapi"
-	"k8s.io/kubernetes/pkg/volume/emptydir"
-	"k8s.io/kubernetes/pkg/volume/hostpath"
-	"k8s.io/kubernetes/pkg/volume/projected"
-	"k8s.io/kubernetes/pkg/volume/secret"
 	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 	"k8s.io/kubernetes/pkg/volume/util/subpath"
 	"k8s.io/mount-utils"
@@ -41,7 +34,11 @@ const Label = "sluice.dev/process-node"
 
 // startKubelet runs the kubelet in the background, over the given runtime.
 func startKubelet(ctx context.Context, o *options, r *runtime.Runtime, m *manager) error {
-	gates := map[string]bool{"KubeletInUserNamespace": true}
+	gates := map[string]bool{
+		"KubeletInUserNamespace": true,
+		// It reads the cgroups of pods, and there are none.
+		"InPlacePodLevelResourcesVerticalScaling": false,
+	}
 	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gates); err != nil {
 		return err
 	}
@@ -148,23 +145,3 @@ func servingTLS(o *options) (*tls.Config, error) {
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
 		ClientCAs: pool, ClientAuth: tls.RequestClientCert}, nil
 }
-
-// volumePlugins are those that need nothing but the machine itself.
-func volumePlugins() []volume.VolumePlugin {
-	var plugins []volume.VolumePlugin
-	for _, some := range [][]volume.VolumePlugin{
-		emptydir.ProbeVolumePlugins(), configmap.ProbeVolumePlugins(), secret.ProbeVolumePlugins(),
-		projected.ProbeVolumePlugins(), downwardapi.ProbeVolumePlugins(),
-		hostpath.ProbeVolumePlugins(volume.VolumeConfig{}),
-	} {
-		for _, plugin := range some {
-			plugins = append(plugins, ownerless{plugin})
-		}
-	}
-	return plugins
-}
-
-// privateHost keeps mounts from spreading: the node's mount namespace is its own.
-type privateHost struct{ hostutil.HostUtils }
-
-func (privateHost) MakeRShared(string) error { return nil }

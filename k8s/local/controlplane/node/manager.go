@@ -57,6 +57,9 @@ func (m *manager) GetCapacity(bool) v1.ResourceList {
 		resource.BinarySI)}
 }
 
+// GetPodCgroupRoot names the container of machine whose use counts as that of all pods.
+func (m *manager) GetPodCgroupRoot() string { return "/" }
+
 // GetDevicePluginResourceCapacity publishes the GPUs, also when there are none.
 func (m *manager) GetDevicePluginResourceCapacity() (v1.ResourceList, v1.ResourceList, []string) {
 	gpus := v1.ResourceList{gpuResource: *resource.NewQuantity(int64(len(m.gpus)), resource.DecimalSI)}

@@ -87,12 +87,24 @@ func (s streams) Exec(
 	}
 	var start *startError
 	if errors.As(err, &start) {
+		if to := firstOf(errOut, out); to != nil {
+			fmt.Fprintln(to, start) // clients show the exit code alone
+		}
 		return utilexec.CodeExitError{Err: err, Code: start.code}
 	}
 	if err == nil && code != 0 {
 		return utilexec.CodeExitError{Err: fmt.Errorf("exit code %d", code), Code: code}
 	}
 	return err
+}
+
+func firstOf(writers ...io.WriteCloser) io.Writer {
+	for _, w := range writers {
+		if w != nil {
+			return w
+		}
+	}
+	return nil
 }
 
 // writer keeps a nil stream a nil interface.
