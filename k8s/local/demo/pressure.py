@@ -17,6 +17,8 @@ CLIENTS = 6
 IMAGES = 4
 LONGEST_SECONDS = 900.0
 BASELINE_SECONDS = 10.0
+DIAGNOSIS_SECONDS = 90.0
+NO_VERDICT = ("NoData", "Unstable")
 IN_FORCE_SECONDS = 10.0
 EDITED_STREAMS = 2
 
@@ -41,25 +43,30 @@ def fill(play: Play) -> None:
         play.stage.yourself(
             f"PYTHONPATH=tests {USER} run .venv/bin/python -m load {address} --clients {CLIENTS}"
         )
+        play.stage.under_load(
+            play.running_load, "filling", DIAGNOSIS_SECONDS, lambda: verdict(play.service.memory())
+        )
         play.before = measure(play, "as applied")
         play.stage.seen(f"{play.before.figures}")
 
 
-def measure(play: Play, title: str) -> Moment:
+def verdict(memory: Document) -> str:
+    """The class of a diagnosis that stands on measurements; empty while there is none."""
+    found = (memory.get("diagnosis") or {}).get("class", "NoData")
+    return "" if found in NO_VERDICT else str(found)
+
+
+def measure(play: Play, title: str, seconds: float = BASELINE_SECONDS) -> Moment:
     """Let the load run for some seconds and sum them up."""
     begin = time.monotonic()
-    until = begin + BASELINE_SECONDS
-    play.stage.under_load(
-        play.running_load, title, BASELINE_SECONDS * 3, lambda: time.monotonic() > until
-    )
+    until = begin + seconds
+    play.stage.under_load(play.running_load, title, seconds * 3, lambda: time.monotonic() > until)
     figures = play.running_load.figures(begin)
     if not figures.ok:
         raise StepFailedError(f"no request was answered: {figures} {figures.faults}")
-    summary = play.service.resource()["status"].get("summary", {})
-    setting = play.service.pool()["setting"]
-    return Moment(
-        figures, setting["numStreams"], setting["semaphoreSize"], summary.get("bottleneck") or "-"
-    )
+    pool = play.service.pool()
+    setting, known = pool["setting"], verdict(pool["tuning"])
+    return Moment(figures, setting["numStreams"], setting["semaphoreSize"], known or "not known")
 
 
 def edit(play: Play) -> None:

@@ -36,7 +36,8 @@ class Service:
         """All conditions in words, for a message."""
         found = self.resource().get("status", {}).get("conditions", [])
         lines = [f"{each['type']}={each['status']} ({each['reason']})" for each in found]
-        return ", ".join(lines) or "no conditions"
+        ready = condition_of({"status": {"conditions": found}}, "Ready").get("message", "")
+        return f"{', '.join(lines)}; {ready}" if lines else "no conditions"
 
     def wait_condition(self, kind: str, status: str, seconds: float) -> Mapping[str, Any]:
         """Wait until a condition has a status and belongs to the spec as it is now.
