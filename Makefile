@@ -61,7 +61,7 @@ lint: $(READY) ## ruff, mypy strict, the laws of the architecture, generated fil
 	@$(BIN)/ruff format --check -q . || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing | tail -n 3
+	@$(BIN)/lint-imports --no-logo
 
 format: $(READY) ## put every file into the house style
 	@$(BIN)/ruff check -q --fix-only .
