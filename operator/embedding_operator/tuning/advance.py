@@ -20,7 +20,7 @@ from embedding_operator.api.tuning import (
 from embedding_operator.tuning import remember
 from embedding_operator.tuning.demands import demands
 from embedding_operator.tuning.diagnosis import diagnose, undecided
-from embedding_operator.tuning.measure import in_force, windows_needed
+from embedding_operator.tuning.measure import in_force, under_one_load, windows_needed
 from embedding_operator.tuning.observation import (
     Event,
     Look,
@@ -178,7 +178,7 @@ def _watch(memory: TuningMemory, at: Look) -> Step:
         return _waiting_for_pods(memory, at)
     wanted = {pod.name: observation.current for pod in observation.ready}
     windows = in_force(observation, wanted, 0.0, settle_seconds(policy))
-    windows = windows[-most_windows(policy) :]
+    windows = under_one_load(windows[-most_windows(policy) :])
     if len(windows) < policy.windows:
         return _collecting(memory, len(windows), at)
     fresh = diagnose(windows, policy.objective.p95_seconds, memory.diagnosis, at.time)
@@ -203,7 +203,8 @@ def _waiting_for_pods(memory: TuningMemory, at: Look) -> Step:
 def _collecting(memory: TuningMemory, count: int, at: Look) -> Step:
     """Too few windows with the setting in force: the last verdict stands, if there is one."""
     if memory.diagnosis is None or not memory.diagnosis.evidence:
-        message = f"Collecting: {count} of {at.policy.windows} windows with the setting in force."
+        needed = at.policy.windows
+        message = f"Collecting: {count} of {needed} windows of one setting and one load."
         diagnosis = undecided("NoData", message, memory.diagnosis, at.time)
         memory = memory.model_copy(update={"diagnosis": diagnosis})
     return Step(memory, at.observation.current)

@@ -119,7 +119,7 @@ def classify(sample: Sample) -> Bottleneck:
 
 def spread(throughputs: Sequence[float]) -> float:
     """Standard deviation over mean of several windows' throughputs; 0 for fewer than two."""
-    if len(throughputs) < 2 or min(throughputs) <= 0:
+    if len(throughputs) < 2 or max(throughputs) <= 0:
         return 0.0
     return statistics.stdev(throughputs) / statistics.fmean(throughputs)
 

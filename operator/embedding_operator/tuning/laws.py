@@ -118,7 +118,7 @@ def _bounds(demands: Demands, point: Point, batch: float) -> tuple[dict[str, flo
         "gpu": USABLE / gpu if gpu > 0 else _FREE,
         "copy": USABLE / demands.copy if demands.copy > 0 else _FREE,
         "decode": workers * USABLE / max(decode, 1e-9),
-        "lanes": point.streams * batch * USABLE / hold,
+        "lanes": _lanes_at_work(demands, point.streams) * batch * USABLE / hold,
     }
     images = demands.images_per_request
     rounds = max(1.0, images / batch / point.streams)
@@ -156,6 +156,19 @@ def _decode(demands: Demands, point: Point) -> tuple[float, float]:
     if demands.at.on_gpu:
         return demands.cpu_decode, float(point.workers)
     return demands.decode, float(point.workers)
+
+
+def _lanes_at_work(demands: Demands, streams: int) -> float:
+    """Lanes that count, in lanes as they run now.
+
+    On a CPU the lanes share the cores: no more of them than cores work, and each has fewer threads
+    than before. Half of what its threads gained is then lost (a guess; trials tell).
+    """
+    if demands.has_gpu:
+        return float(streams)
+    cores = max(1.0, demands.cores)
+    now, then = min(cores, demands.at.streams), min(cores, streams)
+    return demands.at.streams * math.sqrt(then / now)
 
 
 def _lane(demands: Demands) -> tuple[float, float]:

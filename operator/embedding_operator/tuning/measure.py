@@ -15,6 +15,7 @@ from embedding_operator.tuning.window import Window
 
 NOISE_PRIOR_WEIGHT: Final = 3
 """Degrees of freedom that the remembered noise is worth beside measured windows."""
+ANOTHER_LOAD: Final = 3.0
 _LEAST: Final = 1e-6
 
 
@@ -35,6 +36,25 @@ def in_force(
         for window in observation.metrics
         if window.start >= begin and _witnessed(window, settings)
     ]
+
+
+def under_one_load(windows: Sequence[Window]) -> list[Window]:
+    """The newest windows whose load is that of the newest one, within a factor of three.
+
+    Windows from before the load came would make anything after look like a wonder.
+    """
+    row: list[Window] = []
+    for window in reversed(windows):
+        if row and not _same_load(window.over().arrivals, row[0].over().arrivals):
+            break
+        row.append(window)
+    return row[::-1]
+
+
+def _same_load(one: float, other: float) -> bool:
+    if min(one, other) <= 0:
+        return max(one, other) <= 0
+    return abs(math.log(one / other)) <= math.log(ANOTHER_LOAD)
 
 
 def _witnessed(window: Window, settings: Mapping[str, Setting]) -> bool:

@@ -147,7 +147,9 @@ def _grid(situation: Situation) -> Iterator[Point]:
     at = demands.at
     for on_gpu in _devices(situation):
         for streams in _ladder(STREAM_STEPS, bounds.num_streams.min, bounds.num_streams.max):
-            for workers in [at.workers] if on_gpu else _workers(situation):
+            # Fewer decode threads never lift a bound: that is for single steps to try.
+            more = [size for size in _workers(situation) if size >= at.workers]
+            for workers in [at.workers] if on_gpu else more:
                 yield _with_permits(demands, bounds, Point(streams, at.permits, workers, on_gpu))
 
 

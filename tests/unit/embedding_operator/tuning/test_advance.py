@@ -17,7 +17,7 @@ from embedding_operator.api.tuning import (
 from embedding_operator.tuning.advance import Outcome
 from embedding_operator.tuning.window import MetricsGap
 from simulation.plant import Plant
-from simulation.world import World
+from simulation.world import World, state
 
 GATED = Plant(cores=4, fetch_request=0.3, users=24)
 """Requests fetch for long: one permit holds it far below what it can."""
@@ -182,6 +182,22 @@ def test_windows_from_before_the_setting_was_in_force_do_not_count() -> None:
     found = in_trial()
     assert found.tick().memory.trial is not None  # half a window has passed at the most
     assert found.tick().memory.trial is not None
+
+
+def test_windows_from_before_the_load_are_no_baseline() -> None:
+    found = world()
+    found.plant = GATED.scaled(0.05)
+    found.past[0] = (found.past[0][0], found.plant, found.past[0][2])
+    found.run(8)
+    assert found.memory.trials == 0
+    found.plant = GATED
+    while not found.memory.history:
+        found.tick()
+        assert len(found.outcomes) < 40
+    gain = found.memory.history[0].measured_gain
+    assert gain is not None
+    least, most = (state(GATED, Setting(1, permits)).images for permits in (2, 64))
+    assert gain < most / least
 
 
 def test_a_canary_runs_beside_the_others_and_only_it_changes() -> None:

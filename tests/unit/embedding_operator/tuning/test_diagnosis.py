@@ -62,6 +62,12 @@ def test_a_wide_spread_under_full_load_is_unstable() -> None:
     assert diagnose(jumpy, None, None, 0.0).bottleneck == "Unstable"
 
 
+def test_a_load_that_comes_in_the_middle_is_no_steady_load() -> None:
+    idle = Figures(images=0.0, lanes=0.0)
+    coming = (*windows({"a": idle}, 4), *windows({"a": FULL.but(images=400.0)}, 2))
+    assert diagnose(coming, None, None, 0.0).bottleneck == "Unstable"
+
+
 def test_few_requests_are_no_ground_for_a_verdict_and_none_is_the_clients_choice() -> None:
     assert diagnose(windows({"a": FULL.but(images=0.5)}, 3), None, None, 0).bottleneck == "NoData"
     idle = diagnose(windows({"a": Figures(images=0.0, lanes=0.0)}, 3), None, None, 0.0)

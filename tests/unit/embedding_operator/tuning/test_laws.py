@@ -62,6 +62,18 @@ def test_more_lanes_give_nothing_when_the_cpu_is_full() -> None:
     assert capacity(found, Point(8, 8, 4)).throughput <= 1.05 * found.throughput
 
 
+def test_on_a_cpu_lanes_share_the_cores_and_on_a_gpu_they_add_up() -> None:
+    busy = FULL.but(
+        lanes=0.98, cpu=0.4, streams=1, cores=2.0, permits=64, images_per_request=64.0, batch=29.4
+    )
+    on_cpu, on_gpu = worked_out(busy), worked_out(busy.but(memory=0.2))
+    lanes = {streams: capacity(on_cpu, Point(streams, 8, 4)).bounds["lanes"] for streams in (2, 4)}
+    assert lanes[4] == pytest.approx(lanes[2], rel=0.1)
+    assert capacity(on_gpu, Point(2, 8, 4)).bounds["lanes"] > 1.2 * lanes[2]
+    many = worked_out(busy.but(streams=4))
+    assert capacity(many, many.at).bounds["lanes"] == pytest.approx(0.985 * 100 / 0.98)
+
+
 def test_a_gpu_that_decodes_relieves_the_cpu() -> None:
     found = worked_out(
         FULL.but(cpu=0.96, decode=0.9, memory=0.3, gpu=0.2, gpu_decode_seconds=0.001)

@@ -40,9 +40,13 @@ def test_a_gate_that_is_too_narrow_is_opened_in_one_move() -> None:
 
 
 def test_lanes_and_permits_move_together() -> None:
-    found = move(FULL.but(streams=1, permits=2, lanes=1.0, cpu=0.15, host=0.05))
+    found = move(FULL.but(streams=1, permits=2, lanes=1.0, cpu=0.15, host=0.05, memory=0.2))
     assert found.to.streams >= 3
     assert found.to.permits > 2
+
+
+def test_a_jump_never_takes_decode_threads_away() -> None:
+    assert move(GATED.but(workers=8)).to.workers >= 8
 
 
 def test_decoding_moves_to_a_gpu_that_can_do_it() -> None:
