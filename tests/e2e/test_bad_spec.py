@@ -87,3 +87,4 @@ def test_a_model_that_does_not_exist_is_named_in_the_condition(
     assert "model.name" in message or "open_clip" in message, message
     targets.seen("a model that does not exist", "", "named", "named in Ready", met=True)
     kubectl("-n", stay.namespace, "delete", "embsvc", "nobody")
+    service.close()

@@ -25,12 +25,13 @@ REPLICAS = 2
 
 
 @pytest.fixture(scope="module")
-def service(stay: Stay, targets: Targets) -> Service:
+def service(stay: Stay, targets: Targets) -> Iterator[Service]:
     begin = time.monotonic()
     limits = {"maxRequestBytes": MAX_REQUEST_BYTES}
     service = stay.service("clip", replicas=REPLICAS, limits=limits)
     targets.most("apply to Ready, two pods", "s", time.monotonic() - begin, 150)
-    return service
+    yield service
+    service.close()
 
 
 @pytest.fixture

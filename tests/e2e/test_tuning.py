@@ -33,9 +33,11 @@ TUNING: Document = {
 
 
 @pytest.fixture(scope="module")
-def service(stay: Stay) -> Service:
+def service(stay: Stay) -> Iterator[Service]:
     """One permit for six clients: there is something to find."""
-    return stay.service("tuned", numStreams=1, semaphoreSize=1, tuning=TUNING)
+    service = stay.service("tuned", numStreams=1, semaphoreSize=1, tuning=TUNING)
+    yield service
+    service.close()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -24,6 +24,10 @@ class Service:
         # trust_env=False: a proxy of the environment leads out of the cluster.
         self.http = httpx.Client(timeout=30, trust_env=False)
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self.http.close()
+
     def resource(self) -> Document:
         """The resource; empty when it is not there."""
         return self.api.get(f"{GROUP}/namespaces/{self.namespace}/embeddingservices/{self.name}")
