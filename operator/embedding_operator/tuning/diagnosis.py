@@ -6,6 +6,7 @@ blamed last. Thresholds: tuner-findings, part b, tuned on one half of 1400 simul
 tested on the other.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Final
@@ -30,6 +31,8 @@ CLIENT_BELOW: Final = 0.85
 SPREAD_TOO_WIDE: Final = 0.35
 """Standard deviation of ln(throughput) between windows, above which no verdict is worth much."""
 TOO_FEW_REQUESTS: Final = 8
+HOLD: Final = 0.03
+"""So far below its threshold a class stays."""
 
 _THRESHOLDS: Final = {
     "memory": MEMORY_FULL,
@@ -66,10 +69,12 @@ def diagnose(
     samples = [window.over() for window in windows]
     sample = mean(samples)
     duration = sum(window.end - window.start for window in windows)
-    verdict = classify(sample)
+    verdict = classify(sample, previous.bottleneck if previous else None)
     if 0 < sample.requests * duration < TOO_FEW_REQUESTS:
         verdict = "NoData"
-    elif sample.saturated and spread([one.images for one in samples]) > SPREAD_TOO_WIDE:
+    elif sample.saturated and spread([one.images for one in samples]) > _allowed_spread(
+        sample.requests * duration / len(windows)
+    ):
         verdict = "Unstable"
     agreeing = sum(classify(one) == verdict for one in samples) / len(samples)
     slo_violated = p95_objective is not None and sample.p95_seconds > p95_objective
@@ -97,8 +102,17 @@ def undecided(
     )
 
 
-def classify(sample: Sample) -> Bottleneck:
-    """The class of one sample, the innermost resource first."""
+def _allowed_spread(requests: float) -> float:
+    """Few requests in a window scatter by themselves, as 1 / sqrt(n)."""
+    return max(SPREAD_TOO_WIDE, 1.5 / math.sqrt(max(requests, 1.0)))
+
+
+def classify(sample: Sample, last: Bottleneck | None = None) -> Bottleneck:
+    """The class of one sample, the innermost resource first.
+
+    The class of the `last` time begins a little earlier: a number at its threshold must not make
+    the verdict swing to and fro.
+    """
     if (sample.memory or 0.0) >= MEMORY_FULL:
         return "MemoryBound"
     # The fullest resource of a layer, not the one furthest above its own threshold.
@@ -106,7 +120,7 @@ def classify(sample: Sample) -> Bottleneck:
         full = [
             (sample.share(name) or 0.0, verdict)
             for name, verdict, limit in layer
-            if (sample.share(name) or 0.0) >= limit
+            if (sample.share(name) or 0.0) >= limit - (HOLD if verdict == last else 0.0)
         ]
         if full:
             return max(full)[1]

@@ -50,6 +50,19 @@ def test_an_unchanged_class_keeps_its_beginning() -> None:
     assert diagnose(windows({"a": Figures()}, 3), None, first, 200.0).since == 200.0
 
 
+def test_a_class_at_its_threshold_does_not_swing() -> None:
+    just_below = FULL.but(lanes=0.95).sample
+    assert classify(just_below) == "AdmissionLimited"
+    assert classify(just_below, "StreamLimited") == "StreamLimited"
+    assert classify(FULL.but(lanes=0.93).sample, "StreamLimited") == "AdmissionLimited"
+
+
+def test_few_requests_scatter_and_are_not_called_unstable_for_that() -> None:
+    few = [FULL.but(images=images, images_per_request=40.0) for images in (4.0, 8.0, 8.0, 4.0, 8.0)]
+    scattered = tuple(window for one in few for window in windows({"a": one}, 1))
+    assert diagnose(scattered, None, None, 0.0).bottleneck == "AdmissionLimited"
+
+
 def test_windows_that_disagree_lower_the_confidence() -> None:
     mixed = (*windows({"a": FULL.but(cpu=0.99)}, 2), *windows({"a": FULL.but(cpu=0.85)}, 1))
     verdict = diagnose(mixed, None, None, 0.0)
