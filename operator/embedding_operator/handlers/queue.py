@@ -1,6 +1,7 @@
 """The work queue: each key once, at its earliest wanted time, never by two tasks at a time."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from embedding_operator.api.names import Key
@@ -60,7 +61,7 @@ class WorkQueue:
 
     async def _wait(self, seconds: float | None) -> None:
         self._changed.clear()
-        try:
-            await asyncio.wait_for(self._changed.wait(), seconds)
-        except TimeoutError:
-            return
+        # Not wait_for: in Python 3.11 it loses a cancellation that comes together with the event.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()

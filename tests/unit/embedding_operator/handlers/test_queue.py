@@ -87,6 +87,21 @@ def test_a_delay_that_passes_wakes_whoever_waits() -> None:
     assert asyncio.run(play()) == A
 
 
+def test_whoever_waits_can_be_cancelled_in_the_moment_of_a_wish() -> None:
+    async def play() -> bool:
+        queue = WorkQueue(asyncio.get_running_loop().time)
+        queue.add(A, 60)
+        waiting = asyncio.create_task(queue.get())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        queue.add(B, 30)
+        waiting.cancel()
+        done, _ = await asyncio.wait([waiting], timeout=5)
+        return waiting in done and waiting.cancelled()
+
+    assert asyncio.run(play())
+
+
 def test_the_lag_is_that_of_the_most_overdue_key_and_never_negative() -> None:
     clock = Clock()
     queue = WorkQueue(clock)
