@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from inside.errors import InsideError
@@ -48,8 +49,9 @@ def main() -> int:
         targets.most("cluster up", "s", float(up), 1200)
     try:
         api = local_cluster()
-        play = Play(api, stage, targets, Service(api, NAMESPACE, NAME))
-        run(play)
+        with closing(Service(api, NAMESPACE, NAME)) as service:
+            play = Play(api, stage, targets, service)
+            run(play)
         ending.figures(play)
         ending.look_further(play)
     except (StepFailedError, InsideError, OSError, KeyError) as error:

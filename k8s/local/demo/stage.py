@@ -7,7 +7,6 @@ from typing import Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from load.figures import Figures
 
@@ -80,18 +79,11 @@ class Stage:
             self._console.print(f"        {line}", markup=False)
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A small table."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        for name in head:
-            table.add_column(name, no_wrap=True)
-        for row in rows:
-            table.add_row(*row)
-        with self._console.capture() as captured:
-            self._console.print(table, width=110)
-        self._console.print(
-            "\n".join("        " + line for line in captured.get().rstrip().splitlines()),
-            markup=False,
-        )
+        """A small table; columns are as wide as they must be, a terminal wraps what is too long."""
+        widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+        for row in (head, *rows):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            self.block("  ".join(cells).rstrip())
 
     def failed(self, reason: str) -> None:
         """Why the demo ended early."""

@@ -22,7 +22,7 @@ def diagnose(play: Play) -> None:
             play.running_load, "measuring", DIAGNOSIS_SECONDS, lambda: diagnosed(play)
         )
         diagnosis = memory["diagnosis"]
-        play.stage.done("the operator asked Prometheus over three windows and applied its laws")
+        play.stage.done("the operator asked Prometheus for its last windows and applied its laws")
         play.stage.yourself(
             f"{USER} kubectl -n {NAMESPACE} get embsvc {NAME} "
             "-o jsonpath='{.status.pools[0].tuning.diagnosis}'"

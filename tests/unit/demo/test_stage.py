@@ -46,6 +46,14 @@ def test_a_step_has_a_number_a_title_and_its_seconds() -> None:
     assert re.fullmatch(r"   \(\d+\.\d s\)", lines[5])
 
 
+def test_a_table_is_never_cut() -> None:
+    told, text = stage()
+    told.table(("file", "vector"), [("x" * 60, "[" + "0.1, " * 20 + "...]"), ("y", "z")])
+    head, first, second = text.getvalue().splitlines()
+    assert first.endswith("...]")
+    assert head.index("vector") == second.index("z") == first.index("[")
+
+
 def test_a_command_keeps_its_brackets() -> None:
     told, text = stage()
     told.yourself("kubectl get x -o jsonpath='{.status.pools[0].tuning}'")
