@@ -196,8 +196,17 @@ class Builder:
             process.stdout.close()
         if status != 0:
             lines = "\n".join(watch.tail)
-            raise BuildError(f"$ {' '.join(command)}   (in {task.source})\n{lines}\nexit {status}")
+            end = how_it_ended(status, lines)
+            raise BuildError(f"$ {' '.join(command)}   (in {task.source})\n{lines}\n{end}")
         return watch.compiled
+
+
+def how_it_ended(status: int, output: str) -> str:
+    """A failed build's end in words; a killed compiler most often means too little memory."""
+    text = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit {status}"
+    if status == -signal.SIGKILL or "signal: killed" in output:
+        text += "; most likely the machine ran out of memory: it needs about 4 GB free"
+    return text
 
 
 def _lines(descriptor: int) -> Iterator[str | None]:

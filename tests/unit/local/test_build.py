@@ -95,6 +95,19 @@ def test_a_failed_build_shows_the_compiler_and_leaves_nothing(bench: Bench) -> N
     assert "failed" in bench.text.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("status", "output", "text"),
+    [(1, "syntax error", "exit 1"), (-15, "", "killed by SIGTERM")],
+)
+def test_how_a_build_ended_is_said_in_words(status: int, output: str, text: str) -> None:
+    assert build.how_it_ended(status, output) == text
+
+
+@pytest.mark.parametrize(("status", "output"), [(-9, ""), (1, "go: link: signal: killed")])
+def test_a_killed_compiler_points_at_the_memory(status: int, output: str) -> None:
+    assert "out of memory" in build.how_it_ended(status, output)
+
+
 def test_a_build_that_leaves_no_program_is_a_failure(bench: Bench) -> None:
     with pytest.raises(BuildError, match="left no prometheus, promtool"):
         bench.builder.build([PROMETHEUS])
