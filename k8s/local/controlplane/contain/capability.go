@@ -1,6 +1,7 @@
 package contain
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -99,6 +100,9 @@ const (
 func dropPrivileges(keep []int, noNewPrivileges bool) error {
 	prctl := func(option, arg uintptr) error {
 		_, _, errno := syscall.AllThreadsSyscall6(syscall.SYS_PRCTL, option, arg, 0, 0, 0, 0)
+		if errno == syscall.ENOTSUP {
+			return errors.New("this program was built with cgo; build and test with CGO_ENABLED=0")
+		}
 		if errno != 0 {
 			return errno
 		}

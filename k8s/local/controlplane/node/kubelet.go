@@ -11,6 +11,7 @@ import (
 	"time"
 
 	noopoteltrace "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/sys/unix"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -67,6 +68,8 @@ func startKubelet(ctx context.Context, o *options, r *runtime.Runtime, m *manage
 	flags.RootDirectory, flags.CertDirectory = root, filepath.Join(root, "pki")
 	flags.HostnameOverride, flags.NodeIP = o.name, o.nodeIP.String()
 	flags.NodeLabels = map[string]string{Label: "true"}
+	links := filepath.Join(o.dir, "log-links")
+	kubelet.ContainerLogsDir = links
 	mounter := mount.NewWithoutSystemd("")
 	host := hostutil.NewHostUtil()
 	return kubeletapp.RunKubelet(ctx,
@@ -76,7 +79,8 @@ func startKubelet(ctx context.Context, o *options, r *runtime.Runtime, m *manage
 			RemoteRuntimeService: r, RemoteImageService: runtime.NewImages(o.dir),
 			CAdvisorInterface: &machine{name: o.name, dir: o.dir, started: time.Now()},
 			ContainerManager:  m, VolumePlugins: volumePlugins(), OOMAdjuster: oom.NewFakeOOMAdjuster(),
-			Mounter: mounter, Subpather: subpath.New(mounter), HostUtil: privateHost{host},
+			OSInterface: privateOS{logs: links},
+			Mounter:     mounter, Subpather: subpath.New(mounter), HostUtil: privateHost{host},
 			PodStartupLatencyTracker:  kubeletutil.NewPodStartupLatencyTracker(),
 			NodeStartupLatencyTracker: kubeletutil.NewNodeStartupLatencyTracker(),
 			TracerProvider:            noopoteltrace.NewTracerProvider(),
@@ -112,6 +116,11 @@ func configuration(o *options) (*kubeletconfig.KubeletConfiguration, error) {
 	c.Authentication.Anonymous.Enabled = false
 	c.Authentication.Webhook.Enabled = true
 	c.Authorization.Mode = kubeletconfig.KubeletAuthorizationModeWebhook
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return nil, fmt.Errorf("limit of open files: %w", err)
+	}
+	c.MaxOpenFiles = int64(min(files.Max, 1_000_000))
 	// A changed ConfigMap shall reach its file as soon as the API tells of it.
 	c.ConfigMapAndSecretChangeDetectionStrategy = kubeletconfig.WatchChangeDetectionStrategy
 	c.SyncFrequency = metav1.Duration{Duration: time.Second}

@@ -9,7 +9,6 @@ import (
 	"k8s.io/kubernetes/pkg/volume/hostpath"
 	"k8s.io/kubernetes/pkg/volume/projected"
 	"k8s.io/kubernetes/pkg/volume/secret"
-	"k8s.io/kubernetes/pkg/volume/util/hostutil"
 )
 
 // volumePlugins are those that need nothing but the machine itself.
@@ -53,8 +52,3 @@ func withoutOwner(args volume.MounterArgs) volume.MounterArgs {
 	args.FsUser, args.FsGroup = nil, nil
 	return args
 }
-
-// privateHost keeps mounts from spreading: the node's mount namespace is its own.
-type privateHost struct{ hostutil.HostUtils }
-
-func (privateHost) MakeRShared(string) error { return nil }

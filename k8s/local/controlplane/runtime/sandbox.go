@@ -75,7 +75,7 @@ func supported(config *cri.PodSandboxConfig, handler string) error {
 	if options.GetPid() != cri.NamespaceMode_CONTAINER && options.GetPid() != cri.NamespaceMode_POD {
 		return errors.New("hostPID: the process node does not share its processes")
 	}
-	if options.GetUsernsOptions().GetMode() == cri.NamespaceMode_POD {
+	if users := options.GetUsernsOptions(); users != nil && users.Mode == cri.NamespaceMode_POD {
 		return errors.New("hostUsers false: the process node maps one user of its own per container")
 	}
 	return nil
