@@ -1,5 +1,4 @@
-{{/* What the operator calls, and nothing else. The first part is needed in every namespace that it
-watches, the second only where it watches all of them. */}}
+{{/* What the operator calls in the namespaces that it watches, and nothing else. */}}
 
 {{- define "sluice.rules" -}}
 - apiGroups: [sluice.dev]
@@ -19,17 +18,8 @@ watches, the second only where it watches all of them. */}}
   verbs: [get, list, watch, create, patch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
-{{- end -}}
-
-{{- define "sluice.clusterRules" -}}
-- apiGroups: [apiextensions.k8s.io]
-  resources: [customresourcedefinitions]
-  verbs: [list, watch]
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
 {{- end -}}

@@ -122,7 +122,9 @@ class Lifecycle:
         self._serving.leave()
         _log.info("leaving", extra={"grace_seconds": self._settings.endpoint_grace_seconds})
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), self._settings.endpoint_grace_seconds)
+            # Not wait_for: before Python 3.12 it can lose a cancellation.
+            async with asyncio.timeout(self._settings.endpoint_grace_seconds):
+                await self._hurry.wait()
         self._serving.drain()
         self._server.should_exit = True
         await http
@@ -211,6 +213,7 @@ def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
 async def _close(pipeline: Engine) -> None:
     """Let the engine end; what does not end in time ends with the process."""
     try:
-        await asyncio.wait_for(pipeline.close(), CLOSE_SECONDS)
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pipeline.close()
     except TimeoutError:
         _log.warning("the engine did not close in time", extra={"seconds": CLOSE_SECONDS})
