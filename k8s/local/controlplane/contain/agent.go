@@ -1,3 +1,5 @@
+// The first process of a running container: it starts commands, reaps them and answers the node.
+
 package contain
 
 import (
@@ -175,8 +177,13 @@ func lookPath(name string, env []string, dir string) (string, error) {
 		name, path, os.ErrNotExist)
 }
 
+// executable says why a file cannot be run. One in a folder that may not be searched counts as
+// absent: PATH often names such folders.
 func executable(path string) error {
 	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrPermission) {
+		return syscall.ENOENT
+	}
 	if err != nil {
 		return errors.Unwrap(err)
 	}

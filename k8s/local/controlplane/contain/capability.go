@@ -1,3 +1,5 @@
+// Capabilities: which ones a container keeps, and how it gives up the others.
+
 package contain
 
 import (

@@ -1,3 +1,5 @@
+// The socket between the node and a container.
+
 package contain
 
 import (

@@ -1,3 +1,5 @@
+// A container's own /dev.
+
 package contain
 
 import (

@@ -1,3 +1,5 @@
+// The entry: how the program becomes a container's first process.
+
 package contain
 
 import (

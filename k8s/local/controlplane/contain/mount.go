@@ -1,3 +1,5 @@
+// The system calls of mounting, each with an error that says what was tried.
+
 package contain
 
 import (

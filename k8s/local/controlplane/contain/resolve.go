@@ -1,3 +1,5 @@
+// Paths inside a root that is not "/" yet.
+
 package contain
 
 import (

@@ -1,3 +1,5 @@
+// The file system of a container, built step by step.
+
 package contain
 
 import (

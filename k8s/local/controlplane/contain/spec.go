@@ -1,3 +1,5 @@
+// What the node tells a container, and what the container answers.
+
 package contain
 
 // Command is the first argument that turns the binary into a container's first process.

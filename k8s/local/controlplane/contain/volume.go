@@ -1,3 +1,5 @@
+// Volumes, also at places that the host does not have.
+
 package contain
 
 import (

@@ -1,3 +1,5 @@
+// A pod's network namespace.
+
 package network
 
 import (

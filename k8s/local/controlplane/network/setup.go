@@ -1,3 +1,5 @@
+// The subcommand "network": the node's side of the network.
+
 package network
 
 import (

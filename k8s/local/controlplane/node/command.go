@@ -47,10 +47,10 @@ func parse(args []string) (*options, error) {
 	flags.StringVar(&o.gpus, "gpus", "auto", "how many GPUs to offer; auto counts /dev/nvidia*")
 	path := flags.String("path", "", "folders that come first in the PATH of containers, with colons")
 	keep := flags.String("keep", "", "more host folders that containers see in any case, with colons")
-	flags.StringVar(&o.clusterDNS, "cluster-dns", "10.96.0.10", "name server that pods are told; see service-proxy")
+	flags.StringVar(&o.clusterDNS, "cluster-dns", "10.96.0.10", "name server of pods; see service-proxy")
 	flags.StringVar(&o.clusterDomain, "cluster-domain", "cluster.local", "domain of Service names")
 	flags.IntVar(&o.port, "port", 10250, "port that the node serves the API server on")
-	flags.DurationVar(&o.grace, "grace", 5*time.Second, "time for pods to end when the node is stopped")
+	flags.DurationVar(&o.grace, "grace", 5*time.Second, "time for pods to end when the node stops")
 	klog.InitFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return nil, err

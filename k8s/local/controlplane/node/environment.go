@@ -1,3 +1,5 @@
+// What a container gets of the node's environment, and which folders it sees in any case.
+
 package node
 
 import (

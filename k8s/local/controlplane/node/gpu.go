@@ -1,3 +1,5 @@
+// GPUs: how many there are, and who gets which. Pure decisions, but for the list of files.
+
 package node
 
 import (

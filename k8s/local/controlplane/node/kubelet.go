@@ -1,3 +1,5 @@
+// The kubelet: its configuration and what it is made of.
+
 package node
 
 import (

@@ -1,3 +1,5 @@
+// The machine, as the kubelet asks about it.
+
 package node
 
 import (

@@ -1,3 +1,5 @@
+// The kubelet's container manager: the disk, and GPUs as a device plugin would offer them.
+
 package node
 
 import (

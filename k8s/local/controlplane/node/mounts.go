@@ -1,3 +1,5 @@
+// The node's own mount namespace.
+
 package node
 
 import (

@@ -1,3 +1,5 @@
+// What keeps the kubelet from changing the host.
+
 package node
 
 import (

@@ -1,3 +1,5 @@
+// Volume plugins.
+
 package node
 
 import (

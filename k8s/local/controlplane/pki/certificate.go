@@ -1,3 +1,5 @@
+// Certificates and keys: made, read, and judged whether they are still good.
+
 package pki
 
 import (

@@ -1,3 +1,5 @@
+// Kubeconfig files.
+
 package pki
 
 import (

@@ -1,3 +1,5 @@
+// Listeners and connections: the part of the proxy that acts.
+
 package proxy
 
 import (

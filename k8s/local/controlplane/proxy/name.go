@@ -1,3 +1,5 @@
+// What Service names mean: a pure decision.
+
 package proxy
 
 import (

@@ -1,3 +1,5 @@
+// Where to listen and where to send: a pure decision.
+
 package proxy
 
 import (

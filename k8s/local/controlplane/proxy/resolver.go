@@ -1,3 +1,5 @@
+// The name service.
+
 package proxy
 
 import (

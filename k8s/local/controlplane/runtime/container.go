@@ -1,3 +1,5 @@
+// A container's life: created, started, ended, removed.
+
 package runtime
 
 import (

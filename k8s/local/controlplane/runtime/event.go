@@ -1,3 +1,5 @@
+// CRI's events.
+
 package runtime
 
 import (

@@ -1,3 +1,5 @@
+// Commands that run in a container beside its own.
+
 package runtime
 
 import (

@@ -1,3 +1,5 @@
+// CRI's filters: pure decisions.
+
 package runtime
 
 import (

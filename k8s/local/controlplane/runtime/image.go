@@ -1,3 +1,5 @@
+// CRI's image service, for a node without images.
+
 package runtime
 
 import (

@@ -1,3 +1,5 @@
+// Logs in CRI's format.
+
 package runtime
 
 import (

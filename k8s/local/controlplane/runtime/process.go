@@ -1,3 +1,5 @@
+// A container's processes, seen from the node.
+
 package runtime
 
 import (

@@ -1,3 +1,5 @@
+// The runtime as a whole, and the parts of CRI that are about it.
+
 package runtime
 
 import (

@@ -1,3 +1,5 @@
+// Pod sandboxes.
+
 package runtime
 
 import (

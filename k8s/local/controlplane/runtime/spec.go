@@ -1,3 +1,5 @@
+// From CRI's configuration to what a container's first process needs: pure decisions.
+
 package runtime
 
 import (

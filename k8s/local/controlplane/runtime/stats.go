@@ -1,3 +1,5 @@
+// What pods and containers use.
+
 package runtime
 
 import (

@@ -1,3 +1,5 @@
+// What CRI tells about containers.
+
 package runtime
 
 import (

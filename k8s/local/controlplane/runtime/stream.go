@@ -1,3 +1,5 @@
+// Streams: exec, port-forward, and why not attach.
+
 package runtime
 
 import (
