@@ -24,6 +24,8 @@ def environment(plan: Blueprint) -> list[Manifest]:
         **_limits(spec.limits),
         # Weights from a hub are cached below the home folder.
         "HOME": SCRATCH,
+        # The pod's user number has no name in most images, and torch asks for one.
+        "USER": "sluice",
     }
     if spec.images.volume is not None:
         variables[Environment.IMAGE_FOLDER] = IMAGE_FOLDER
