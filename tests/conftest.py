@@ -1,6 +1,7 @@
 """What every test shares: where the project is, and a loud word when a part could not run."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,24 @@ ROOT = Path(__file__).parents[1]
 def root() -> Path:
     """The project's root folder."""
     return ROOT
+
+
+EXIT_STATUS = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the status for the very end."""
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let pytest's closing line be the last: torch's compiler prints pages when Python ends."""
+    if "triton" in sys.modules and EXIT_STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[EXIT_STATUS])
 
 
 @pytest.hookimpl(trylast=True)

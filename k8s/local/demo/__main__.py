@@ -14,6 +14,8 @@ NO_CLUSTER = 3
 def main() -> int:
     """Run the demo; its exit status is 0 only when every step happened."""
     begin = time.monotonic()
+    # In a log too, the lines come in the order in which things happen.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     print("Sluice demo: a real control plane on this machine, a real server, real photographs.\n")
     had_cluster = _cluster("status", quiet=True) != NO_CLUSTER
     up = _cluster("up")

@@ -198,13 +198,19 @@ def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
         elif result is not None:
             future.set_result(result)
 
+    def tell(result: Engine | None, error: BaseException | None) -> None:
+        try:
+            loop.call_soon_threadsafe(give, result, error)
+        except RuntimeError:  # the loop has ended, and with it everybody who could be told
+            _log.info("the model came after the end")
+
     def run() -> None:
         try:
             result = work()
         except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
-            loop.call_soon_threadsafe(give, None, error)
+            tell(None, error)
         else:
-            loop.call_soon_threadsafe(give, result, None)
+            tell(result, None)
 
     threading.Thread(target=run, name="load", daemon=True).start()
     return future
