@@ -49,7 +49,8 @@ def test_there_are_examples_to_check() -> None:
 @pytest.mark.parametrize(("place", "text"), list(resources()))
 def test_an_example_resource_is_valid(place: str, text: str) -> None:
     text = re.sub(r"\{\{.*?\}\}", "example", text)
-    EmbeddingServiceSpec.model_validate(yaml.safe_load(text)["spec"])
+    spec = EmbeddingServiceSpec.model_validate(yaml.safe_load(text)["spec"])
+    assert spec.model.name, place
 
 
 def test_the_page_on_embedding_names_real_routes() -> None:
