@@ -4,6 +4,7 @@ Every way in which a model can be missing ends in ModelUnavailable with what to 
 """
 
 import difflib
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -159,12 +160,13 @@ def _load_on(place: torch.device, model: str, pretrained: str, precision: str) -
 
     if place.type != "cpu":
         return load()
-    return cast("Network", pack_where_faster(load(), _probe_vectors, load))
+    dtype = _DTYPES[precision]
+    probe = functools.partial(_probe_vectors, dtype=dtype)
+    return cast("Network", pack_where_faster(load(), probe, load))
 
 
-def _probe_vectors(network: Any) -> torch.Tensor:
+def _probe_vectors(network: Any, dtype: torch.dtype) -> torch.Tensor:
     """Return the vectors [3, dimensions] of two noise pictures and of the empty text."""
-    dtype = next(network.visual.parameters()).dtype
     noise = torch.Generator().manual_seed(0)
     width, height = profile_of(network.visual.preprocess_cfg).size
     images = torch.randn(2, 3, height, width, generator=noise).to(dtype)
