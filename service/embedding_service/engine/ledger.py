@@ -1,0 +1,184 @@
+"""The books of admission: who holds how much, who waits, and who is next. Pure; the caller locks.
+
+Counted by requests, each request takes one permit. Counted by images, a permit is room for a
+typical request's images and each image takes its part of one. How many images a request has is
+known only once its body is read. So it enters with an estimate, and when the count is known it
+gives back or asks for the difference (`count`).
+
+Whoever asks for the difference holds room already, so waiting for more could be a deadlock. It is
+not: when every holder waits for more, the first of them gets it, limit or not. That is the only
+way above the limit (besides a shrink), and it lasts until that one request is done.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from embedding_service.engine.lines import Turns
+from embedding_service.engine.terms import Priority
+
+TYPICAL_REQUEST_IMAGES: Final = 40
+"""Images of a typical request, the middle of 30 to 50: what a permit is worth."""
+
+LIVE_MEMORY_SECONDS: Final = 10.0
+"""After a live request came, a part of the room stays free of bulk work for this long."""
+
+LIVE_SHARE: Final = 4
+"""That part: one in this many, one request at least."""
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """One request's place in the books. `held` and `wanted` are in units of the ledger."""
+
+    priority: Priority
+    wanted: int
+    """Units that it asks for: all at the entry, the difference at the count."""
+    held: int = 0
+    inside: bool = False
+    asking: bool = field(default=True)
+    """It waits: for its entry, or inside for the difference."""
+
+
+class Ledger:
+    """`size` permits. `images_per_permit` None counts requests, else images."""
+
+    def __init__(self, size: int, images_per_permit: int | None = None) -> None:
+        self._by_images = images_per_permit is not None
+        self._unit = images_per_permit or 1
+        self.size = positive(size)
+        self.holders = 0
+        """Requests inside."""
+        self._held: dict[Priority, int] = {"live": 0, "bulk": 0}
+        self._working: dict[Priority, int] = {"live": 0, "bulk": 0}
+        """Requests inside that do not ask for more: they end without anybody's help."""
+        # More for those inside comes before the entry of others.
+        self._more: dict[Priority, deque[Ticket]] = {"live": deque(), "bulk": deque()}
+        self._entry: dict[Priority, deque[Ticket]] = {"live": deque(), "bulk": deque()}
+        self._turns = Turns()
+        self._live_until = 0.0
+
+    @property
+    def room(self) -> int:
+        """Units that may be held."""
+        return self.size * self._unit
+
+    @property
+    def held(self) -> int:
+        """Units that are held."""
+        return self._held["live"] + self._held["bulk"]
+
+    @property
+    def permits_held(self) -> float:
+        """Permits that are held, by images in parts of one."""
+        return self.held / self._unit
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their entry."""
+        return len(self._entry["live"]) + len(self._entry["bulk"])
+
+    def waiting_of(self, priority: Priority) -> int:
+        """Requests of one class that wait for their entry."""
+        return len(self._entry[priority])
+
+    def enter(self, priority: Priority, images: int, now: float) -> Ticket:
+        """Join the line; look into `grants` who may come in."""
+        ticket = Ticket(priority, self._units(images))
+        if priority == "live":
+            self._live_until = now + LIVE_MEMORY_SECONDS
+        self._entry[priority].append(ticket)
+        return ticket
+
+    def count(self, ticket: Ticket, priority: Priority, images: int) -> None:
+        """The body is read: set class and images right. It asks for more when `asking` is set."""
+        self._held[ticket.priority] -= ticket.held
+        self._working[ticket.priority] -= 1
+        ticket.priority = priority
+        units = self._units(images)
+        ticket.wanted = max(0, units - ticket.held)
+        ticket.held = min(units, ticket.held)
+        self._held[priority] += ticket.held
+        if ticket.wanted:
+            ticket.asking = True
+            self._more[priority].append(ticket)
+        else:
+            self._working[priority] += 1
+
+    def leave(self, ticket: Ticket) -> None:
+        """Give everything back, wherever the ticket is."""
+        if ticket.asking:
+            (self._more if ticket.inside else self._entry)[ticket.priority].remove(ticket)
+        elif ticket.inside:
+            self._working[ticket.priority] -= 1
+        ticket.asking = False
+        if ticket.inside:
+            self.holders -= 1
+            self._held[ticket.priority] -= ticket.held
+            ticket.inside, ticket.held = False, 0
+
+    def grants(self, now: float) -> list[Ticket]:
+        """Give what can be given now and return who got it, in order."""
+        granted = []
+        while (ticket := self._next(now)) is not None:
+            self._grant(ticket)
+            granted.append(ticket)
+        return granted
+
+    def _units(self, images: int) -> int:
+        """A request takes one unit at least, and all there is at most."""
+        return min(max(1, images), self.room) if self._by_images else 1
+
+    def _next(self, now: float) -> Ticket | None:
+        live, bulk = self._head("live"), self._head("bulk")
+        if not any(self._working.values()) and (stuck := self._first_stuck()) is not None:
+            return stuck
+        if bulk is None or (live is not None and not self._bulks_turn(now, bulk)):
+            return live if live is not None and self._fits(live) else None
+        return bulk if self._fits(bulk) and self._in_share(now, bulk) else None
+
+    def _bulks_turn(self, now: float, bulk: Ticket) -> bool:
+        """Say whether bulk goes before live: its turn, and not held back by its own share."""
+        turn = self._turns.next(live=True, bulk=True)
+        return turn == "bulk" and self._in_share(now, bulk)
+
+    def _first_stuck(self) -> Ticket | None:
+        """Nobody inside works: return who must go on, so that there is no deadlock."""
+        lines = self._more if self.holders else self._entry
+        return next((line[0] for line in (lines["live"], lines["bulk"]) if line), None)
+
+    def _head(self, priority: Priority) -> Ticket | None:
+        lines = (self._more[priority], self._entry[priority])
+        return next((line[0] for line in lines if line), None)
+
+    def _fits(self, ticket: Ticket) -> bool:
+        return self.held + ticket.wanted <= self.room
+
+    def _in_share(self, now: float, ticket: Ticket) -> bool:
+        reserve = 0
+        if now < self._live_until:
+            reserve = min(max(1, self.room // LIVE_SHARE), self.room - 1)
+        # Bulk work alone with its asking must go on: live work may never pause.
+        alone = not self._working["bulk"]
+        return alone or self._held["bulk"] + ticket.wanted <= self.room - reserve
+
+    def _grant(self, ticket: Ticket) -> None:
+        lines = self._more if ticket.inside else self._entry
+        lines[ticket.priority].remove(ticket)
+        self.holders += not ticket.inside
+        self._working[ticket.priority] += 1
+        self._turns.took(ticket.priority, bulk_waits=self._head("bulk") is not None)
+        self._held[ticket.priority] += ticket.wanted
+        ticket.held += ticket.wanted
+        ticket.wanted, ticket.inside, ticket.asking = 0, True, False
+
+
+def positive(size: int) -> int:
+    """Return the number of permits.
+
+    Raises:
+        ValueError: less than one.
+    """
+    if size < 1:
+        raise ValueError(f"an admission needs at least one permit, not {size}")
+    return size
