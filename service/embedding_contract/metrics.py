@@ -58,7 +58,9 @@ STAGE_WAIT = _seconds("stage_wait_seconds", "Time spent waiting in front of a st
 INFLIGHT_REQUESTS = _gauge("inflight_requests", "requests", "Requests that hold a permit.")
 WAITING_REQUESTS = _gauge("waiting_requests", "requests", "Requests that wait for a permit.")
 PERMITS_IN_USE = _gauge(
-    "permits_in_use", "permits", "Permits held; admitted by images a request holds its part."
+    "permits_in_use",
+    "permits",
+    "Permits held, or kept free for live requests while bulk ones wait.",
 )
 CACHE_LOOKUPS = _counter(
     "cache_lookups", "images", "Images looked up in the cache of vectors, by outcome.", "outcome"

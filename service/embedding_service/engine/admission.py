@@ -65,9 +65,9 @@ class Admission:
         return self._ledger.holders
 
     @property
-    def permits_held(self) -> float:
-        """Permits in use; counted by images a request may hold a part of one, or several."""
-        return self._ledger.permits_held
+    def permits_in_use(self) -> float:
+        """Permits that are not free; counted by images a request holds a part, or several."""
+        return self._ledger.permits_in_use(self._clock())
 
     @property
     def waiting(self) -> int:

@@ -69,11 +69,6 @@ class Ledger:
         return self._held["live"] + self._held["bulk"]
 
     @property
-    def permits_held(self) -> float:
-        """Permits that are held, by images in parts of one."""
-        return self.held / self._unit
-
-    @property
     def waiting(self) -> int:
         """Requests that wait for their entry."""
         return len(self._entry["live"]) + len(self._entry["bulk"])
@@ -81,6 +76,11 @@ class Ledger:
     def waiting_of(self, priority: Priority) -> int:
         """Requests of one class that wait for their entry."""
         return len(self._entry[priority])
+
+    def permits_in_use(self, now: float) -> float:
+        """Permits held, by images in parts of one; with those kept free while bulk work waits."""
+        kept = self._reserve(now) if self._entry["bulk"] or self._more["bulk"] else 0
+        return max(self.held, min(self.room, self.held + kept)) / self._unit
 
     def enter(self, priority: Priority, images: int, now: float) -> Ticket:
         """Join the line; look into `grants` who may come in."""
@@ -155,12 +155,15 @@ class Ledger:
         return self.held + ticket.wanted <= self.room
 
     def _in_share(self, now: float, ticket: Ticket) -> bool:
-        reserve = 0
-        if now < self._live_until:
-            reserve = min(max(1, self.room // LIVE_SHARE), self.room - 1)
         # Bulk work alone with its asking must go on: live work may never pause.
         alone = not self._working["bulk"]
-        return alone or self._held["bulk"] + ticket.wanted <= self.room - reserve
+        return alone or self._held["bulk"] + ticket.wanted <= self.room - self._reserve(now)
+
+    def _reserve(self, now: float) -> int:
+        """Return the room that is kept free of bulk work now: none when no live request came."""
+        if now >= self._live_until:
+            return 0
+        return min(max(1, self.room // LIVE_SHARE), self.room - 1)
 
     def _grant(self, ticket: Ticket) -> None:
         lines = self._more if ticket.inside else self._entry

@@ -358,7 +358,7 @@ class Pipeline:
         count.watch_admission(
             lambda: self.admission.in_flight,
             lambda: self.admission.waiting,
-            lambda: self.admission.permits_held,
+            lambda: self.admission.permits_in_use,
         )
         count.watch_cache(lambda: self._sharing.cache_bytes)
         count.cpu(self._cores, cpu_limit.throttled_seconds)
