@@ -130,22 +130,26 @@ class Ledger:
         return min(max(1, images), self.room) if self._by_images else 1
 
     def _next(self, now: float) -> Ticket | None:
+        ticket = self._whose_turn(now)
+        if ticket is None:
+            return None
+        if self._fits(ticket) and (ticket.priority == "live" or self._in_share(now, ticket)):
+            return ticket
+        return None if any(self._working.values()) else self._forced(ticket)
+
+    def _whose_turn(self, now: float) -> Ticket | None:
         live, bulk = self._head("live"), self._head("bulk")
-        if not any(self._working.values()) and (stuck := self._first_stuck()) is not None:
-            return stuck
-        if bulk is None or (live is not None and not self._bulks_turn(now, bulk)):
-            return live if live is not None and self._fits(live) else None
-        return bulk if self._fits(bulk) and self._in_share(now, bulk) else None
-
-    def _bulks_turn(self, now: float, bulk: Ticket) -> bool:
-        """Say whether bulk goes before live: its turn, and not held back by its own share."""
+        if live is None or bulk is None:
+            return live or bulk
         turn = self._turns.next(live=True, bulk=True)
-        return turn == "bulk" and self._in_share(now, bulk)
+        # Held back by its own share, bulk work waits for bulk work to end and not for live work.
+        return bulk if turn == "bulk" and self._in_share(now, bulk) else live
 
-    def _first_stuck(self) -> Ticket | None:
-        """Nobody inside works: return who must go on, so that there is no deadlock."""
-        lines = self._more if self.holders else self._entry
-        return next((line[0] for line in (lines["live"], lines["bulk"]) if line), None)
+    def _forced(self, ticket: Ticket) -> Ticket | None:
+        """Nobody inside works, so nobody will leave: return who goes on above the limit."""
+        if ticket.inside or not self.holders:
+            return ticket
+        return next(line[0] for line in self._more.values() if line)
 
     def _head(self, priority: Priority) -> Ticket | None:
         lines = (self._more[priority], self._entry[priority])
