@@ -115,8 +115,9 @@ class Admission:
             Overloaded: there was no room within `timeout` seconds. `release` the ticket anyway.
         """
         with self._lock:
-            self._ledger.count(ticket, priority, images)
-            waiter = self._admit_or_wait(ticket, self._clock())
+            now = self._clock()
+            self._ledger.count(ticket, priority, images, now)
+            waiter = self._admit_or_wait(ticket, now)
         if waiter is not None:
             await self._wait(ticket, waiter, timeout)
 
@@ -128,7 +129,7 @@ class Admission:
 
     def _enter(self, priority: Priority, images: int, now: float) -> tuple[Ticket, _Waiter | None]:
         with self._lock:
-            ticket = self._ledger.enter(priority, images, now)
+            ticket = self._ledger.enter(priority, images)
             waiter = self._admit_or_wait(ticket, now)
             if waiter is not None and self._waiting_before(priority) >= self._queue_size:
                 self._leave(ticket)

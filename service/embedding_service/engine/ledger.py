@@ -82,16 +82,16 @@ class Ledger:
         kept = self._reserve(now) if self._entry["bulk"] or self._more["bulk"] else 0
         return max(self.held, min(self.room, self.held + kept)) / self._unit
 
-    def enter(self, priority: Priority, images: int, now: float) -> Ticket:
+    def enter(self, priority: Priority, images: int) -> Ticket:
         """Join the line; look into `grants` who may come in."""
         ticket = Ticket(priority, self._units(images))
-        if priority == "live":
-            self._live_until = now + LIVE_MEMORY_SECONDS
         self._entry[priority].append(ticket)
         return ticket
 
-    def count(self, ticket: Ticket, priority: Priority, images: int) -> None:
+    def count(self, ticket: Ticket, priority: Priority, images: int, now: float) -> None:
         """The body is read: set class and images right. It asks for more when `asking` is set."""
+        if priority == "live":
+            self._live_until = now + LIVE_MEMORY_SECONDS
         self._held[ticket.priority] -= ticket.held
         self._working[ticket.priority] -= 1
         ticket.priority = priority

@@ -246,7 +246,8 @@ def test_closing_while_a_lane_is_broken_leaves_nobody_waiting(
 
 @given(st.lists(st.integers(0, 30), max_size=30))
 def test_pauses_grow_and_forget(gaps: list[int]) -> None:
-    rule, now, times = Replacements(), 0, []
+    rule, now = Replacements(), 0
+    times: list[int] = []
     for gap in gaps:
         now += gap
         recent = sum(now - time < WINDOW_SECONDS for time in times)

@@ -10,7 +10,7 @@ from embedding_service.engine.terms import PRIORITIES, Priority
 
 
 def enter(ledger: Ledger, images: int, priority: Priority = "bulk", now: float = 0.0) -> Ticket:
-    ticket = ledger.enter(priority, images, now)
+    ticket = ledger.enter(priority, images)
     ledger.grants(now)
     return ticket
 
@@ -18,7 +18,7 @@ def enter(ledger: Ledger, images: int, priority: Priority = "bulk", now: float =
 def count(
     ledger: Ledger, ticket: Ticket, images: int, priority: Priority = "bulk", now: float = 0.0
 ) -> None:
-    ledger.count(ticket, priority, images)
+    ledger.count(ticket, priority, images, now)
     ledger.grants(now)
 
 
@@ -92,18 +92,19 @@ def test_a_shrink_below_what_is_held_and_asked_is_no_deadlock() -> None:
 def test_albums_leave_a_share_to_live_requests_only_while_those_come() -> None:
     ledger = Ledger(4)
     albums = [enter(ledger, 50) for _ in range(4)]
-    assert all(album.inside for album in albums)  # no live request ever came
+    assert ledger.holders == 4  # no live request ever came
     live = enter(ledger, 1, "live", now=100.0)
-    queued = enter(ledger, 50, now=100.0)
+    enter(ledger, 50, now=100.0)
     leave(ledger, albums[0], now=100.0)
-    assert live.inside
+    count(ledger, live, 1, "live", now=100.0)
+    assert (live.inside, ledger.waiting) == (True, 1)
     leave(ledger, live, now=101.0)
-    assert queued.asking
+    assert (ledger.holders, ledger.waiting) == (3, 1)
     assert ledger.permits_in_use(101.0) == 4  # 3 held, 1 kept free
     leave(ledger, albums[1], now=102.0)
-    assert not queued.asking
-    later = enter(ledger, 50, now=100.0 + LIVE_MEMORY_SECONDS)
-    assert later.inside
+    assert (ledger.holders, ledger.waiting) == (3, 0)
+    enter(ledger, 50, now=100.0 + LIVE_MEMORY_SECONDS)
+    assert ledger.holders == 4
 
 
 def test_a_big_album_is_not_starved_by_small_requests() -> None:
@@ -159,14 +160,15 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(priority=st.sampled_from(PRIORITIES), images=st.integers(0, 100))
     def arrive(self, priority: Priority, images: int) -> None:
-        self.tickets.append(self.ledger.enter(priority, images, self.now))
+        self.tickets.append(self.ledger.enter(priority, images))
         self.give()
 
     @precondition(lambda self: any(not ticket.asking for ticket in self.tickets))
     @rule(data=st.data(), priority=st.sampled_from(PRIORITIES), images=st.integers(0, 100))
     def count_one(self, data: st.DataObject, priority: Priority, images: int) -> None:
         working = [ticket for ticket in self.tickets if not ticket.asking]
-        self.ledger.count(data.draw(st.sampled_from(working)), priority, images)
+        ticket = data.draw(st.sampled_from(working))
+        self.ledger.count(ticket, priority, images, self.now)
         self.give()
 
     @precondition(lambda self: self.tickets)
