@@ -133,6 +133,23 @@ def test_a_big_album_is_not_starved_by_a_stream_of_live_requests() -> None:
     assert turns < 100
 
 
+def test_albums_inside_that_ask_for_more_are_not_starved_by_live_requests() -> None:
+    ledger = Ledger(2, 40)
+    albums = [enter(ledger, 30) for _ in range(2)]
+    live = [enter(ledger, 1, "live") for _ in range(20)]
+    for album in albums:
+        count(ledger, album, 60)
+    for turns in range(200):
+        live.append(enter(ledger, 1, "live"))
+        oldest = live.pop(0)
+        count(ledger, oldest, 1, "live", float(turns))  # so the live share is always in force
+        leave(ledger, oldest, float(turns))
+        for album in [one for one in albums if not one.asking]:
+            albums.remove(album)
+            leave(ledger, album, float(turns))
+    assert not albums
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Any order of entries, counts, ends, shrinks and pauses."""
 
