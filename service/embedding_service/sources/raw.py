@@ -1,6 +1,8 @@
 """One image as the whole body of a request, while the body comes in. No clock, no disk."""
 
+import re
 from typing import Final
+from urllib.parse import unquote
 
 from python_multipart.multipart import parse_options_header
 
@@ -10,6 +12,8 @@ from embedding_service.sources.multipart import MAX_NAME_CHARACTERS
 
 UNNAMED: Final = "image"
 """The name in the answer of an image that came without one."""
+_EXTENDED: Final = re.compile(r";\s*filename\*\s*=\s*utf-8'[^']*'([^;\s]+)", re.IGNORECASE)
+"""RFC 8187, how browsers and clients write a name that is not ASCII."""
 
 
 def is_raw(content_type: str) -> bool:
@@ -28,12 +32,19 @@ def name_of(asked: str, disposition: str) -> str:
     Raises:
         ClientFault: the name is too long.
     """
-    options = parse_options_header(disposition)[1] if disposition else {}
-    name = asked or options.get(b"filename", b"").decode("utf-8", "replace") or UNNAMED
+    name = asked or _file_name(disposition) or UNNAMED
     if len(name) > MAX_NAME_CHARACTERS:
         message = f"the name is longer than {MAX_NAME_CHARACTERS} characters"
         raise ClientFault(400, "invalid_value", message)
     return name
+
+
+def _file_name(disposition: str) -> str:
+    extended = _EXTENDED.search(disposition)
+    if extended is not None:
+        return unquote(extended[1], errors="replace")
+    options = parse_options_header(disposition)[1] if disposition else {}
+    return options.get(b"filename", b"").decode("utf-8", "replace")
 
 
 class RawReader:

@@ -55,14 +55,14 @@ def parse_object(reference: str, prefixes: Sequence[str]) -> ObjectName:
     Raises:
         ImageRejected: forbidden_source; it is malformed, or below none of the prefixes.
     """
+    if not prefixes:
+        raise forbidden("this server reads no objects: EMBEDDING_OBJECT_PREFIXES is not set")
     scheme, separator, rest = reference.partition("://")
     found = _OBJECT.fullmatch(scheme.lower() + separator + rest)
     if found is None:
         raise forbidden("write an object as s3://bucket/key or gs://bucket/key")
     name = ObjectName("s3" if found[1] == "s3" else "gs", found[2], found[3])
     _check_key(name.key)
-    if not prefixes:
-        raise forbidden("this server reads no objects: EMBEDDING_OBJECT_PREFIXES is not set")
     if not f"{found[1]}://{name.bucket}/{name.key}".startswith(tuple(prefixes)):
         raise forbidden(
             "the object lies below none of the prefixes that this server may read, "
