@@ -13,7 +13,7 @@ FETCH_URLS: Final[tuple[FetchUrls, ...]] = ("none", "public", "any")
 Network = IPv4Network | IPv6Network
 
 _HOST: Final = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_PREFIX: Final = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/([^\0]*/)?")
+_PREFIX: Final = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]/([^,\s]*/)?")
 
 
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:

@@ -185,9 +185,9 @@ def test_a_cancelled_request_cancels_its_fetches_and_frees_its_places() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["https", "s3", "gs"])
-def test_by_default_neither_the_inside_nor_objects_are_read(scheme: str) -> None:
+def test_with_public_neither_the_inside_nor_objects_are_read(scheme: str) -> None:
     async def run() -> None:
-        sources = Sources(settings_with())
+        sources = Sources(settings_with(fetch_urls="public"))
         (found,) = await sources.read([f"{scheme}://localhost/a.jpg"])
         assert isinstance(found, ImageFailure)
         assert found.code == "forbidden_source"
