@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,8 +27,10 @@ class CannotInstall(Exception):
     """The packages are not there and cannot be had; the message says why."""
 
 
-def packages(environ: Mapping[str, str]) -> Path:
+def packages(environ: Mapping[str, str], say: Callable[[str], None]) -> Path:
     """Return the folder with moto in it, which is made when it is not there yet.
+
+    `say` tells a person why it takes a while.
 
     Raises:
         CannotInstall: no uv, or no package registry.
@@ -36,6 +38,7 @@ def packages(environ: Mapping[str, str]) -> Path:
     key = hashlib.sha256(PACKAGES.read_bytes() + sys.version.encode()).hexdigest()[:16]
     folder = cache_root(environ) / "packages" / f"s3-{key}"
     if not folder.exists():
+        say(f"installing an S3 server for the tests into {folder} (80 MB, once)")
         _install(folder, environ)
     return folder
 
@@ -43,7 +46,6 @@ def packages(environ: Mapping[str, str]) -> Path:
 def _install(folder: Path, environ: Mapping[str, str]) -> None:
     uv = shutil.which("uv") or str(cache_root(environ) / "uv/bin/uv")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    print(f"installing an S3 server into {folder} (80 MB, once)", file=sys.__stderr__, flush=True)
     draft = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
     command = [uv, "pip", "install", "-q", "--no-deps", "--python", sys.executable,
                "--target", str(draft), "-r", str(PACKAGES)]  # fmt: skip
@@ -62,13 +64,13 @@ def _install(folder: Path, environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def s3_server(log: Path) -> Iterator[str]:
+def s3_server(log: Path, say: Callable[[str], None]) -> Iterator[str]:
     """Run the server on loopback and give its endpoint.
 
     Raises:
         CannotInstall: its packages cannot be had.
     """
-    site = packages(os.environ)
+    site = packages(os.environ, say)
     port = free_port()
     # -S: of this project's own packages it sees none.
     command = [sys.executable, "-S", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

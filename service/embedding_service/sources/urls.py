@@ -1,5 +1,7 @@
 """Images by http and https. Each redirect is a new URL: it is checked like the first one."""
 
+import asyncio
+import ssl
 from http import HTTPStatus
 from typing import Final
 
@@ -12,8 +14,9 @@ from embedding_service.sources.guard import Policy, Target, parse_url, redirecte
 from embedding_service.sources.network import GuardedNetwork, NameUnknown
 from embedding_service.sources.resolver import Resolve
 
-IDLE_SECONDS: Final = 5.0
-"""How long an idle connection is kept for the next image of the same host."""
+IDLE_SECONDS: Final = 2.0
+"""How long an idle connection is kept for the next image of the same host: shorter than servers
+keep theirs, so that hardly any is closed by the other side just when it is used again."""
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _NOT_THERE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 _REFUSED: Final = (
@@ -31,12 +34,28 @@ class UrlSource:
     ) -> None:
         self._policy = policy
         self._max_redirects = max_redirects
-        self._pool = httpcore.AsyncConnectionPool(
-            max_connections=connections,
-            max_keepalive_connections=connections,
+        self._connections = connections
+        self._network = GuardedNetwork(policy, resolve)
+        self._plain = self._pool(None)
+        self._secure: httpcore.AsyncConnectionPool | None = None
+
+    def _pool(self, tls: ssl.SSLContext | None) -> httpcore.AsyncConnectionPool:
+        return httpcore.AsyncConnectionPool(
+            ssl_context=tls,
+            max_connections=self._connections,
+            max_keepalive_connections=self._connections,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=GuardedNetwork(policy, resolve),
+            network_backend=self._network,
         )
+
+    async def _pool_for(self, target: Target) -> httpcore.AsyncConnectionPool:
+        """Return the pool. Certificates are read once, in a thread: it takes many milliseconds."""
+        if target.scheme == "http":
+            return self._plain
+        if self._secure is None:
+            tls = await asyncio.to_thread(httpcore.default_ssl_context)
+            self._secure = self._secure or self._pool(tls)
+        return self._secure
 
     async def read(self, url: str, budget: Budget) -> bytes:
         """Fetch one image. The caller bounds the time.
@@ -59,12 +78,15 @@ class UrlSource:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._pool.aclose()
+        await self._plain.aclose()
+        if self._secure is not None:
+            await self._secure.aclose()
 
     async def _ask(self, target: Target, budget: Budget) -> bytes | Target:
         """Send one request; return the image, or where it is said to be."""
+        pool = await self._pool_for(target)
         try:
-            async with self._pool.stream("GET", _url(target), headers=_headers(target)) as answer:
+            async with pool.stream("GET", _url(target), headers=_headers(target)) as answer:
                 if answer.status in _REDIRECTS and _header(answer, b"location"):
                     return redirected(target, _header(answer, b"location"))
                 _check_answer(answer, target.host, budget)
@@ -79,7 +101,7 @@ class UrlSource:
             raise _upstream(
                 f"no connection to the host {target.host}, or its certificate is not valid"
             ) from None
-        except (httpcore.NetworkError, httpcore.ProtocolError):
+        except (httpcore.NetworkError, httpcore.ProtocolError, OSError):  # ssl.SSLError is one
             raise _upstream(f"the host {target.host} broke off its answer") from None
 
 

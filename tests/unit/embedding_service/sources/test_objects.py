@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
+import uvloop
 from obstore.store import S3Store
 
 from embedding_service.allowed import parse_prefixes
@@ -28,9 +30,10 @@ CLEARED = ("AWS_PROFILE", "AWS_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TO
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def s3(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[str]:
+    terminal = request.config.pluginmanager.getplugin("terminalreporter")
     try:
-        with s3_server(tmp_path_factory.mktemp("s3") / "log") as endpoint:
+        with s3_server(tmp_path_factory.mktemp("s3") / "log", terminal.write_line) as endpoint:
             _seed(endpoint)
             yield endpoint
     except CannotInstall as error:
@@ -38,8 +41,6 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _seed(endpoint: str) -> None:
-    import httpx
-
     httpx.put(f"{endpoint}/albums", trust_env=False).raise_for_status()
     store = S3Store(
         "albums",
@@ -104,6 +105,12 @@ def test_objects_are_read_and_each_fails_alone(scheme: str) -> None:
         OBJECTS["2024/a.jpg"], "not_found", b"odd", "forbidden_source", "forbidden_source",
         OBJECTS["2024/big.jpg"],
     ]  # fmt: skip
+
+
+def test_it_works_on_the_loop_of_the_server(scheme: str) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        found = runner.run(_read(f"{scheme}://albums/2024/a.jpg"))
+    assert found == [OBJECTS["2024/a.jpg"]]
 
 
 def test_the_limit_of_bytes_is_exact(scheme: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from embedding_service.errors import ImageFailure
 from embedding_service.sources.reading import Sources
@@ -68,6 +69,19 @@ def test_a_picture_is_fetched_as_it_is() -> None:
     picture = bytes(range(256)) * 3
     assert outcome_of(plain(picture)) == picture
     assert outcome_of(plain(b"")) == b""
+
+
+def test_it_works_on_the_loop_of_the_server() -> None:
+    async def run() -> None:
+        async with scene(fetch_timeout_seconds=0.3) as (host, sources):
+            host.routes |= {"/a": plain(b"x"), "/slow": silent(HEAD)}
+            found = await sources.read([host.url("/a"), host.url("/slow"), host.url("/none")])
+            assert found[0] == b"x"
+            codes = [one.code for one in found if isinstance(one, ImageFailure)]
+            assert codes == ["timeout", "not_found"]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 def test_the_limit_of_bytes_is_exact() -> None:
