@@ -115,10 +115,11 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Any:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        # All loopback addresses, so that no spelling of one of them is missed.
-        port = one.getsockname()[1]
-    listening = socket.create_server(("", port))
+    # All addresses of the machine, IPv6 too, so that no spelling of one of them is missed.
+    if socket.has_dualstack_ipv6():
+        listening = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    else:
+        listening = socket.create_server(("", 0))
     listening.setblocking(False)
     yield Listener(listening)
     listening.close()
