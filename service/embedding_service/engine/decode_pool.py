@@ -48,6 +48,11 @@ class DecodePool:
         """Threads that exist; above `workers` until the last image of a retired one is done."""
         return len(self._threads)
 
+    @property
+    def busy(self) -> int:
+        """Threads that have an image in their hands, those that wait for a slot included."""
+        return len(self._busy_since)
+
     def submit(self, job: Job) -> None:
         """Queue the pending images of a job.
 

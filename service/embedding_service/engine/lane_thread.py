@@ -29,8 +29,16 @@ class LaneThread:
     """Runs one `Lane` in a thread of its own."""
 
     def __init__(
-        self, name: str, lane: Lane, batcher: Batcher, ring: SlotRing, report: Report
+        self,
+        name: str,
+        lane: Lane,
+        batcher: Batcher,
+        ring: SlotRing,
+        *,
+        report: Report,
+        threads: Callable[[], int],
     ) -> None:
+        """`threads` says before each batch how many CPU threads it may use."""
         self.name = name
         self.lane = lane
         self.measured: dict[int, float] = {}
@@ -38,7 +46,7 @@ class LaneThread:
         self._batcher = batcher
         self._ring = ring
         self._report = report
-        self._share = 1
+        self._threads = threads
         self._retired = False
         self._busy_since: float | None = None
         self._failures = 0
@@ -46,9 +54,8 @@ class LaneThread:
         self._start_error: Exception | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, share: int, measure: Sequence[int] = ()) -> None:
+    def start(self, measure: Sequence[int] = ()) -> None:
         """Start the thread, wait until the lane is warm; optionally time these batch sizes."""
-        self._share = share
         self._thread = threading.Thread(
             target=self._main, args=(tuple(measure),), name=self.name, daemon=True
         )
@@ -56,10 +63,6 @@ class LaneThread:
         self._ready.wait()
         if self._start_error is not None:
             raise ServerFault(f"{self.name} could not start") from self._start_error
-
-    def share(self, threads: int) -> None:
-        """Use at most this many CPU threads from the next batch on."""
-        self._share = threads
 
     def retire(self) -> None:
         """End after the batch in hand."""
@@ -85,7 +88,7 @@ class LaneThread:
     def _main(self, measure: tuple[int, ...]) -> None:
         try:
             self.lane.start()
-            self.lane.share(self._share)
+            self.lane.share(self._threads())
             for batch in measure:
                 self.measured[batch] = self._time(batch)
         except Exception as error:  # noqa: BLE001 - start() raises it in the caller's thread
@@ -95,7 +98,7 @@ class LaneThread:
             self._ready.set()
         while items := self._batcher.take(lambda: self._retired):
             self._busy_since = time.monotonic()
-            self.lane.share(self._share)
+            self.lane.share(self._threads())
             self._compute(items)
             self._busy_since = None
             self._batcher.finished()

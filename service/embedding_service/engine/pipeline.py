@@ -23,6 +23,7 @@ from embedding_service.engine import cpu_limit, warmup
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.batcher import Batcher
 from embedding_service.engine.busy_union import BusyUnion
+from embedding_service.engine.cpu_share import lane_threads
 from embedding_service.engine.decode_pool import DecodePool
 from embedding_service.engine.job import Item, Job, wake
 from embedding_service.engine.lane import LaneResult
@@ -182,25 +183,28 @@ class Pipeline:
 
     def _set_lanes(self, count: int) -> None:
         """Add warm lanes, or retire the last ones once their batch is done."""
-        share = max(1, int(self._cores) // count)
         while len(self._lanes) < count:
-            self._lanes.append(self._start_lane(share))
+            self._lanes.append(self._start_lane())
         retired = self._lanes[count:]
         del self._lanes[count:]
         for lane in retired:
             lane.retire()
-        for lane in self._lanes:
-            lane.share(share)
 
-    def _start_lane(self, share: int, measure: Sequence[int] = ()) -> LaneThread:
+    def _lane_threads(self) -> int:
+        """Return the CPU threads for a lane's next batch."""
+        decoding = self._pool.busy - self._parts.ring.waiting
+        return lane_threads(self._cores, self._setting.num_streams, decoding)
+
+    def _start_lane(self, measure: Sequence[int] = ()) -> LaneThread:
         lane = LaneThread(
             f"lane-{len(self._lanes)}",
             self._parts.make_lane(),
             self._batcher,
             self._parts.ring,
-            self._report,
+            report=self._report,
+            threads=self._lane_threads,
         )
-        lane.start(share, measure)
+        lane.start(measure)
         return lane
 
     # The way of one image
@@ -284,9 +288,8 @@ class Pipeline:
 
     def _warm_up(self) -> None:
         """Start the lanes; measure what the tuner predicts from."""
-        share = max(1, int(self._cores) // self._setting.num_streams)
         sizes = sorted({1, self.model.max_batch})
-        first = self._start_lane(share, sizes)
+        first = self._start_lane(sizes)
         self._lanes.append(first)
         for batch, seconds in first.measured.items():
             self._instruments.warmup_lane(batch, seconds)

@@ -36,6 +36,7 @@ class SlotRing:
         self._taken: set[int] = set()
         self._change = threading.Condition()
         self._closed = False
+        self._waiting = 0
 
     @property
     def count(self) -> int:
@@ -47,6 +48,11 @@ class SlotRing:
         """Slots that nobody holds."""
         return len(self._free)
 
+    @property
+    def waiting(self) -> int:
+        """Threads that wait for a slot."""
+        return self._waiting
+
     def acquire(self) -> int:
         """Take the next slot; wait for one when all are taken.
 
@@ -54,12 +60,20 @@ class SlotRing:
             SlotsClosed: the ring was closed.
         """
         with self._change:
-            self._change.wait_for(lambda: self._free or self._closed)
+            if not self._free:
+                self._wait()
             if self._closed:
                 raise SlotsClosed
             slot = self._free.popleft()
             self._taken.add(slot)
             return slot
+
+    def _wait(self) -> None:
+        self._waiting += 1
+        try:
+            self._change.wait_for(lambda: self._free or self._closed)
+        finally:
+            self._waiting -= 1
 
     def release(self, slots: Iterable[int]) -> None:
         """Give slots back.

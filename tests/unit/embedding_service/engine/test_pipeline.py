@@ -216,11 +216,32 @@ def test_a_retune_under_load_fails_no_request_and_loses_no_slot(
 
 def test_lanes_share_the_cpu_without_oversubscribing_it(bench: Any) -> None:
     pipeline = bench.pipeline(num_streams=1)
+    assert pipeline._lane_threads() == 2
     pipeline.retune(Setting(2, 4))
-    assert [lane._share for lane in pipeline._lanes] == [1, 1]
-    pipeline.retune(Setting(1, 4))
-    assert [lane._share for lane in pipeline._lanes] == [2]
+    assert pipeline._lane_threads() == 1
     asyncio.run(pipeline.close())
+
+
+def test_a_lane_leaves_the_cores_that_decode(bench: Any) -> None:
+    decoding = threading.Event()
+    done = threading.Event()
+
+    def slow(*_: object) -> None:
+        decoding.set()
+        done.wait(20)
+        raise ValueError("enough")
+
+    pipeline = bench.pipeline(num_streams=1)
+    pipeline._pixels = slow
+
+    async def work() -> None:
+        asking = asyncio.create_task(pipeline.embed_images([b"one"]))
+        assert await asyncio.to_thread(decoding.wait, 20)
+        assert pipeline._lane_threads() == 1
+        done.set()
+        await asking
+
+    run(pipeline, work)
 
 
 def test_a_lane_that_cannot_start_leaves_the_setting_as_it_was(bench: Any) -> None:
