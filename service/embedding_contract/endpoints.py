@@ -22,6 +22,12 @@ TUNING_FILE = "tuning.json"
 IMAGE_FOLDER = "/var/lib/embedding/images"
 """Where the optional local image folder is mounted."""
 
+API_KEYS_DIRECTORY = "/etc/embedding/api-keys"
+"""Where the optional Secret of API keys is mounted, as a directory: so it can be renewed."""
+
+API_KEYS_FILE = "keys"
+"""File name below API_KEYS_DIRECTORY."""
+
 NUDGE_ANNOTATION = "sluice.dev/tuning-generation"
 """A change of this pod annotation makes the kubelet refresh the mounted ConfigMap at once."""
 
@@ -40,6 +46,7 @@ class Environment:
     POD_NAME = "EMBEDDING_POD_NAME"
     TUNING_DIRECTORY = "EMBEDDING_TUNING_DIRECTORY"
     IMAGE_FOLDER = "EMBEDDING_IMAGE_FOLDER"
+    API_KEYS_FILE = "EMBEDDING_API_KEYS_FILE"
     HOST = "EMBEDDING_HOST"
     PORT = "EMBEDDING_PORT"
     NUM_STREAMS = "EMBEDDING_NUM_STREAMS"

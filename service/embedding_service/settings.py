@@ -87,14 +87,14 @@ def _seconds(name: str, default: float, low: float, high: float) -> Any:
     return _setting(Variable(name, read, f"seconds, a number from {low:g} to {high:g}"), default)
 
 
-def _folder(name: str) -> Any:
+def _folder(name: str, what: str = "a folder") -> Any:
     def read(text: str) -> Path:
         path = Path(text)
         if not path.is_absolute():
             raise ValueError(text)
         return path
 
-    return _setting(Variable(name, read, "an absolute path of a folder"), None)
+    return _setting(Variable(name, read, f"an absolute path of {what}"), None)
 
 
 def _cores(text: str) -> float | None:
@@ -144,6 +144,11 @@ class ServerSettings:
 
     image_folder: Path | None = _folder(Environment.IMAGE_FOLDER)
     """Folder whose images POST /embed may name. Not set: names are refused."""
+
+    api_keys_file: Path | None = _folder(Environment.API_KEYS_FILE, "a file or a folder of files")
+    """Keys that clients must send as `Authorization: Bearer KEY`: one a line, # begins a comment,
+    read again on change. Set and without any key: everybody is refused. Not set: no key is
+    needed."""
 
     host: str = _text(Environment.HOST, "0.0.0.0", "an address of this machine")  # noqa: S104
     """Address to listen on. Default 0.0.0.0: probes and clients reach a pod from outside."""

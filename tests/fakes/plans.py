@@ -20,6 +20,7 @@ GPU: dict[str, Any] = {
     "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
     "tolerations": [{"key": "team", "value": "search", "effect": "NoSchedule"}],
     "images": {"volume": {"persistentVolumeClaim": {"claimName": "pictures"}}},
+    "apiKeys": {"secretName": "clip-keys", "key": "clients"},
     "limits": {"queueSize": 10, "drainSeconds": 12.5},
     "service": {"port": 8080, "type": "NodePort"},
 }

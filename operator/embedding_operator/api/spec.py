@@ -93,6 +93,16 @@ class ImageFolderSpec(ApiModel):
     """Volume with the images, mounted read-only at /var/lib/embedding/images."""
 
 
+class ApiKeysSpec(ApiModel):
+    """Keys that clients must send as `Authorization: Bearer KEY`."""
+
+    secret_name: str = Field(min_length=1, max_length=253)
+    """A Secret in the same namespace. The operator does not read it. A change of its content
+    reaches running pods without a restart; while it holds no key, everybody is refused."""
+    key: str = Field(default="keys", min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._-]+$")
+    """The entry of the Secret: one API key a line, # begins a comment."""
+
+
 class LimitsSpec(ApiModel):
     """What the server refuses, so that no request can take it down."""
 
@@ -165,6 +175,8 @@ class EmbeddingServiceSpec(ApiModel):
     """Taints that the pods accept, in addition to the GPU's own."""
     images: ImageFolderSpec = ImageFolderSpec()
     """A folder of images that requests may name instead of sending the bytes."""
+    api_keys: ApiKeysSpec | None = None
+    """Keys that clients must send. Absent: the server asks for none."""
     limits: LimitsSpec = LimitsSpec()
     """What the server refuses, so that no request can take it down."""
     service: ServiceSpec = ServiceSpec()

@@ -1,6 +1,13 @@
 """The server's environment. The live knobs are not in it: they travel in the tuning file."""
 
-from embedding_contract.endpoints import IMAGE_FOLDER, PORT, TUNING_DIRECTORY, Environment
+from embedding_contract.endpoints import (
+    API_KEYS_DIRECTORY,
+    API_KEYS_FILE,
+    IMAGE_FOLDER,
+    PORT,
+    TUNING_DIRECTORY,
+    Environment,
+)
 from embedding_operator.api.quantity import cores_text
 from embedding_operator.api.service import Manifest
 from embedding_operator.api.spec import LimitsSpec
@@ -29,6 +36,8 @@ def environment(plan: Blueprint) -> list[Manifest]:
     }
     if spec.images.volume is not None:
         variables[Environment.IMAGE_FOLDER] = IMAGE_FOLDER
+    if spec.api_keys is not None:
+        variables[Environment.API_KEYS_FILE] = f"{API_KEYS_DIRECTORY}/{API_KEYS_FILE}"
     if "cpu" in spec.resources.limits:
         variables[Environment.CPU_LIMIT] = cores_text(spec.resources.limits["cpu"])
     pod_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}

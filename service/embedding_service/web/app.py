@@ -1,4 +1,4 @@
-"""The FastAPI application: routes inside the gate inside the envelope."""
+"""The FastAPI application: routes inside the gate, the keys and the envelope."""
 
 import importlib.metadata
 
@@ -12,6 +12,7 @@ from embedding_service.web.envelope import Envelope
 from embedding_service.web.failures import failure_of
 from embedding_service.web.gate import Gate
 from embedding_service.web.health import health_routes
+from embedding_service.web.keys import KeyCheck
 from embedding_service.web.routes import report_routes, work_routes
 from embedding_service.web.serving import Serving
 
@@ -39,6 +40,7 @@ def create_app(serving: Serving) -> FastAPI:
     add_docs(app)
     # The last one added is the outermost.
     app.add_middleware(Gate, serving=serving)
+    app.add_middleware(KeyCheck, keys=serving.keys)
     app.add_middleware(Envelope, serving=serving)
     return app
 

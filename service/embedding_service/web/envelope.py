@@ -20,6 +20,8 @@ DISCARDED_BYTES: Final = 1024 * 1024
 LINGER_SECONDS: Final = 1.0
 """How long a refused client may go on sending before the connection is closed: closing at once
 would reset it, and the client might never read why it was refused."""
+LOGGED_CHARACTERS: Final = 256
+"""Of a path, which is the client's own text."""
 
 _log = logging.getLogger("embedding_service.requests")
 
@@ -140,7 +142,7 @@ class _Exchange:
         return {
             "request_id": trace.request_id,
             "method": self._scope["method"],
-            "path": self._scope["path"],
+            "path": self._scope["path"][:LOGGED_CHARACTERS],
             "status": trace.status,
             "outcome": trace.outcome,
             "code": trace.code,

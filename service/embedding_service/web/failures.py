@@ -50,6 +50,7 @@ class Failure:
     param: str | None = None
     retry_after_seconds: int | None = None
     allow: str | None = None
+    authenticate: str | None = None
 
     @property
     def kind(self) -> str:
@@ -68,6 +69,8 @@ class Failure:
             headers["retry-after"] = str(self.retry_after_seconds)
         if self.allow is not None:
             headers["allow"] = self.allow
+        if self.authenticate is not None:
+            headers["www-authenticate"] = self.authenticate
         body = orjson.dumps({"error": error})
         return Response(body, self.status, headers, media_type="application/json")
 
@@ -85,7 +88,8 @@ def failure_of(error: Exception) -> Failure:
         case ItemFault():
             return Failure(error.status, error.code, error.message, error.param)
         case ClientFault():
-            return Failure(error.status, error.code, error.message)
+            scheme = "Bearer" if error.status == HTTPStatus.UNAUTHORIZED else None
+            return Failure(error.status, error.code, error.message, authenticate=scheme)
         case ServerFault():
             return Failure(500, error.code, error.message)
         case HTTPException():

@@ -73,6 +73,8 @@ class Lifecycle:
         host, port = listener.getsockname()[:2]
         _log.info("listening", extra={"host": host, "port": port})
         http = asyncio.create_task(self._server.serve(sockets=[listener]))
+        keys = self._serving.keys
+        renewing = None if keys is None else asyncio.create_task(keys.run())
         try:
             pipeline = await self._load(http)
             if pipeline is not None:
@@ -81,6 +83,8 @@ class Lifecycle:
         finally:
             self._server.should_exit = True
             await http
+            if renewing is not None:
+                renewing.cancel()
             if self._serving.folder is not None:
                 self._serving.folder.close()
 

@@ -14,6 +14,7 @@ from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
 from embedding_service.sources.folder import FolderSource
+from embedding_service.web.keys import KeyRing
 from embedding_service.web.trace import Trace
 
 
@@ -83,6 +84,7 @@ class Serving:
                 lambda seconds: instruments.stage("fetch", seconds),
             )
         )
+        self.keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         self._phase = Phase.LOADING
         self._embedder: Embedder | None = None
         self._reporter: Reporter | None = None
@@ -155,6 +157,8 @@ class Serving:
 
         A loading model is alive: the startup probe bounds that. `now` is `time.monotonic()`.
         """
+        if self.keys is not None and self.keys.stopped is not None:
+            return self.keys.stopped
         if self._embedder is None or self._reporter is None:
             return None
         return self._embedder.alive(now) or self._reporter.stopped
