@@ -1,16 +1,22 @@
 """POST /embed: the origin's shape. Files as multipart, or names in the server's image folder."""
 
 from collections.abc import Sequence
+from typing import Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from embedding_service.errors import ClientFault, ImageFailure
 from embedding_service.sources.multipart import UploadReader, boundary_of
+from embedding_service.web.accept import choose
 from embedding_service.web.answers import JSON, NPY, named_json, npy
+from embedding_service.web.failures import ItemFault
 from embedding_service.web.schemas import NamesRequest, read_shape
 from embedding_service.web.serving import Serving
 from embedding_service.web.trace import trace_of
+
+FORMS: Final = (JSON, NPY)
+"""Media types of the answer, the preferred one first."""
 
 
 async def answer_embed(request: Request, serving: Serving) -> Response:
@@ -21,6 +27,7 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
         ServerFault: the engine failed.
     """
     trace = trace_of(request.scope)
+    form, encoding = choose(request.headers.get("accept", ""), FORMS), _encoding(request)
     names, images = await _named_images(request, serving)
     trace.items = len(names)
     embedder = serving.embedder
@@ -29,10 +36,10 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
     failed = sum(isinstance(outcome, ImageFailure) for outcome in outcomes)
     trace.failed_items = failed
     with serving.timed_serialise(trace):
-        if _wants_npy(request):
+        if form == NPY:
             body = npy(outcomes, embedder.model.dimensions)
             return Response(body, media_type=NPY, headers={"x-failed-images": str(failed)})
-        return Response(named_json(names, outcomes), media_type=JSON)
+        return Response(named_json(names, outcomes, encoding), media_type=JSON)
 
 
 async def _named_images(
@@ -94,6 +101,12 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _wants_npy(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").split(",")
-    return any(one.partition(";")[0].strip().lower() == NPY for one in accepted)
+def _encoding(request: Request) -> Literal["float", "base64"]:
+    """Return how the vectors stand in JSON: ?encoding=float, the default, or base64."""
+    match request.query_params.get("encoding", "float"):
+        case "float":
+            return "float"
+        case "base64":
+            return "base64"
+        case _:
+            raise ItemFault("encoding", "invalid_value", "encoding: use float or base64")
