@@ -11,7 +11,7 @@ from starlette.responses import Response
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
 from embedding_contract.report import report_to_mapping
 from embedding_service.web.answers import JSON, NPY
-from embedding_service.web.openai import answer_embeddings
+from embedding_service.web.openai import answer_embeddings, check_model
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
 from embedding_service.web.serving import Serving
 from embedding_service.web.uploads import answer_embed
@@ -96,6 +96,12 @@ def report_routes(serving: Serving) -> APIRouter:
         `meaningful` is false for seeded random weights: their vectors mean nothing.
         """
         return _json({"object": "list", "data": [_model_card(serving)]})
+
+    @router.get(f"{MODELS_PATH}/{{model:path}}", summary="One model", response_class=Response)
+    async def model(model: str) -> Response:
+        """The card of the loaded model, by its name; any other name is not found."""
+        check_model(model, serving.embedder)
+        return _json(_model_card(serving))
 
     @router.get(TUNING_PATH, summary="The setting in force", response_class=Response)
     async def tuning() -> Response:
