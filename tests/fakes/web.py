@@ -3,8 +3,9 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +87,22 @@ async def over_socket(web: Web) -> AsyncIterator[httpx.AsyncClient]:
     finally:
         server.should_exit = True
         await task
+
+
+@contextmanager
+def in_thread(web: Web) -> Iterator[str]:
+    """Serve on a loopback socket in a thread of its own and give the address, for clients that
+    block."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = QuietServer(server_config(web.serving))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
 
 
 def error_of(answer: httpx.Response) -> dict[str, Any]:

@@ -59,11 +59,16 @@ class Failure:
             return "rate_limit_error"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
+    def document(self) -> dict[str, dict[str, str | None]]:
+        """Return the JSON document of the answer."""
+        return {
+            "error": {
+                "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
+            }
+        }  # fmt: skip
+
     def response(self) -> Response:
         """Return the HTTP answer."""
-        error = {
-            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
-        }  # fmt: skip
         headers = {}
         if self.retry_after_seconds is not None:
             headers["retry-after"] = str(self.retry_after_seconds)
@@ -71,8 +76,9 @@ class Failure:
             headers["allow"] = self.allow
         if self.authenticate is not None:
             headers["www-authenticate"] = self.authenticate
-        body = orjson.dumps({"error": error})
-        return Response(body, self.status, headers, media_type="application/json")
+        return Response(
+            orjson.dumps(self.document()), self.status, headers, media_type="application/json"
+        )
 
 
 def failure_of(error: Exception) -> Failure:

@@ -12,6 +12,18 @@ _TINY_PNG: Final = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
     "WjR9awAAAABJRU5ErkJggg=="
 )
+
+
+def _one(field: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {field: {"type": "string", "minLength": 1}},
+        "required": [field],
+        "additionalProperties": False,
+    }
+
+
+_ITEM: Final = [{"type": "string", "minLength": 1}, _one("text"), _one("image")]
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
 
@@ -29,12 +41,7 @@ class EmbeddingsRequest(BaseModel):
         description="One item or a list of items. An item is a text, a data URI of an image, "
         '{"text": "..."}, or {"image": "data URI or base64"}.',
         json_schema_extra={
-            "anyOf": [
-                {"type": "string"},
-                {"type": "object", "properties": {"text": {"type": "string"}}},
-                {"type": "object", "properties": {"image": {"type": "string"}}},
-                {"type": "array", "items": {}},
-            ]
+            "anyOf": [*_ITEM, {"type": "array", "minItems": 1, "items": {"anyOf": _ITEM}}]
         },
     )
     model: str | None = Field(

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,11 +11,9 @@ from typing import Any, cast
 import numpy as np
 import openai
 import pytest
-import uvicorn
 
-from embedding_service.web.lifecycle import QuietServer, server_config
 from fakes.pipeline import DIMENSIONS, IMAGE, vector_of
-from fakes.web import Web, web_with
+from fakes.web import Web, in_thread, web_with
 
 PICTURE = IMAGE + b"one"
 BASE64 = base64.b64encode(PICTURE).decode()
@@ -26,23 +23,15 @@ KEY = "sk-test-0123456789"
 
 @contextmanager
 def served(web: Web) -> Iterator[openai.OpenAI]:
-    """Serve `web` in a thread of its own, and give a client of it that does not try again."""
-    server = QuietServer(server_config(web.serving))
-    listener = uvicorn.Config("", host="127.0.0.1", port=0, log_config=None).bind_socket()
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])))
-    thread.start()
-    address = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+    """Serve `web` and give a client of it that does not try again."""
     http = openai.DefaultHttpxClient(trust_env=False)
-    client = openai.OpenAI(
-        base_url=address, api_key=KEY, max_retries=0, timeout=10, http_client=http
-    )
-    try:
-        with client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    with (
+        in_thread(web) as address,
+        openai.OpenAI(
+            base_url=f"{address}/v1", api_key=KEY, max_retries=0, timeout=10, http_client=http
+        ) as client,
+    ):
+        yield client
 
 
 @pytest.fixture(scope="module")
