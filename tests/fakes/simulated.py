@@ -56,7 +56,9 @@ def simulated_parts(settings: ServerSettings, *, on_gpu: bool = False) -> Parts:
 
 
 def _encode_texts(texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """One unit vector for each text, told by its length."""
+    """One unit vector for each text, told by its length; the text `broken` breaks the encoder."""
+    if "broken" in texts:
+        raise RuntimeError("a broken text")
     lengths = np.array([len(text) for text in texts], np.float32)
     raw = np.cos(lengths[:, None] * np.linspace(0.1, 1.0, DIMENSIONS, dtype=np.float32)) + 1e-3
     unit: npt.NDArray[np.float32] = raw / np.linalg.norm(raw, axis=1, keepdims=True)
