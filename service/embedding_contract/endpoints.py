@@ -65,6 +65,20 @@ class Environment:
     """The container's CPU limit in cores, from the downward API; 0 or absent means no limit."""
 
 
+class TracingEnvironment:
+    """Standard variables of OpenTelemetry that the server looks at or the operator sets."""
+
+    ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+    TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+    EXPORTER = "OTEL_TRACES_EXPORTER"
+    DISABLED = "OTEL_SDK_DISABLED"
+    SERVICE_NAME = "OTEL_SERVICE_NAME"
+    SAMPLER = "OTEL_TRACES_SAMPLER"
+    SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG"
+
+
 class ImageErrorCode:
     """Why one image failed alone. These strings are API."""
 

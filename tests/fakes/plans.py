@@ -21,6 +21,7 @@ GPU: dict[str, Any] = {
     "tolerations": [{"key": "team", "value": "search", "effect": "NoSchedule"}],
     "images": {"volume": {"persistentVolumeClaim": {"claimName": "pictures"}}},
     "apiKeys": {"secretName": "clip-keys", "key": "clients"},
+    "tracing": {"endpoint": "http://collector.tracing.svc:4318", "samplingRatio": 0.1},
     "limits": {"queueSize": 10, "drainSeconds": 12.5},
     "service": {"port": 8080, "type": "NodePort"},
 }

@@ -18,6 +18,7 @@ from embedding_service.settings import ServerSettings
 from embedding_service.web.app import create_app
 from embedding_service.web.lifecycle import QuietServer, server_config
 from embedding_service.web.serving import Embedder, Serving
+from embedding_service.web.tracing import Tracing
 from fakes.pipeline import FakePipeline
 
 
@@ -63,11 +64,17 @@ class Web:
         return self.instruments.registry.get_sample_value(name, labels) or 0.0
 
 
-def web_with(embedder: Embedder | None = None, *, ready: bool = True, **values: object) -> Web:
+def web_with(
+    embedder: Embedder | None = None,
+    *,
+    ready: bool = True,
+    tracing: Tracing | None = None,
+    **values: object,
+) -> Web:
     """Build the web room; a fake pipeline unless one is given."""
     settings = settings_with(**values)
     instruments = Instruments(CollectorRegistry())
-    serving = Serving(settings, instruments)
+    serving = Serving(settings, instruments, tracing)
     pipeline = FakePipeline(settings)
     if ready:
         serving.serve(embedder or pipeline, FixedReporter(settings))

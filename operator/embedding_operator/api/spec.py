@@ -103,6 +103,16 @@ class ApiKeysSpec(ApiModel):
     """The entry of the Secret: one API key a line, # begins a comment."""
 
 
+class TracingSpec(ApiModel):
+    """Traces of requests, sent as OTLP over HTTP."""
+
+    endpoint: str = Field(max_length=512, pattern=r"^https?://[^\s/]+")
+    """Address of an OpenTelemetry collector, for example http://collector.tracing.svc:4318."""
+    sampling_ratio: float = Field(default=1, ge=0, le=1)
+    """Share of the requests that are traced. A request that is part of a trace already follows the
+    decision of its caller."""
+
+
 class LimitsSpec(ApiModel):
     """What the server refuses, so that no request can take it down."""
 
@@ -177,6 +187,8 @@ class EmbeddingServiceSpec(ApiModel):
     """A folder of images that requests may name instead of sending the bytes."""
     api_keys: ApiKeysSpec | None = None
     """Keys that clients must send. Absent: the server asks for none."""
+    tracing: TracingSpec | None = None
+    """Traces of requests. Absent: nothing is traced."""
     limits: LimitsSpec = LimitsSpec()
     """What the server refuses, so that no request can take it down."""
     service: ServiceSpec = ServiceSpec()

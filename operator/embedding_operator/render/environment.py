@@ -7,10 +7,11 @@ from embedding_contract.endpoints import (
     PORT,
     TUNING_DIRECTORY,
     Environment,
+    TracingEnvironment,
 )
 from embedding_operator.api.quantity import cores_text
 from embedding_operator.api.service import Manifest
-from embedding_operator.api.spec import LimitsSpec
+from embedding_operator.api.spec import LimitsSpec, TracingSpec
 from embedding_operator.render.blueprint import Blueprint
 
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod, the only place where it may write
@@ -38,11 +39,22 @@ def environment(plan: Blueprint) -> list[Manifest]:
         variables[Environment.IMAGE_FOLDER] = IMAGE_FOLDER
     if spec.api_keys is not None:
         variables[Environment.API_KEYS_FILE] = f"{API_KEYS_DIRECTORY}/{API_KEYS_FILE}"
+    if spec.tracing is not None:
+        variables |= _tracing(spec.tracing, plan.key.name)
     if "cpu" in spec.resources.limits:
         variables[Environment.CPU_LIMIT] = cores_text(spec.resources.limits["cpu"])
     pod_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
     plain = [{"name": name, "value": value} for name, value in variables.items()]
     return [{"name": Environment.POD_NAME, "valueFrom": pod_name}, *plain]
+
+
+def _tracing(tracing: TracingSpec, service: str) -> dict[str, str]:
+    return {
+        TracingEnvironment.ENDPOINT: tracing.endpoint,
+        TracingEnvironment.SERVICE_NAME: service,
+        TracingEnvironment.SAMPLER: "parentbased_traceidratio",
+        TracingEnvironment.SAMPLER_ARG: f"{tracing.sampling_ratio:g}",
+    }
 
 
 def _limits(limits: LimitsSpec) -> dict[str, str]:

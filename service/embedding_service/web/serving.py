@@ -16,6 +16,7 @@ from embedding_service.settings import ServerSettings
 from embedding_service.sources.folder import FolderSource
 from embedding_service.web.keys import KeyRing
 from embedding_service.web.trace import Trace
+from embedding_service.web.tracing import Tracing
 
 
 class Loading(ServiceError):
@@ -71,8 +72,11 @@ class Phase(Enum):
 class Serving:
     """The one mutable thing of the web room; it changes on the event loop only."""
 
-    def __init__(self, settings: ServerSettings, instruments: Instruments) -> None:
+    def __init__(
+        self, settings: ServerSettings, instruments: Instruments, tracing: Tracing | None = None
+    ) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.instruments = instruments
         self.started_at = time.time()
         self.folder = (
