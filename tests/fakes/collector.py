@@ -2,7 +2,7 @@
 
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -33,11 +33,12 @@ class Collector:
                 self.spans.extend(scope.spans)
 
 
-def attributes(pairs: "Iterator[KeyValue] | list[KeyValue] | object") -> dict[str, object]:
+def attributes(pairs: Iterable[KeyValue]) -> dict[str, object]:
     """Return the values by key."""
     found: dict[str, object] = {}
-    for pair in pairs:  # type: ignore[attr-defined] # protobuf's own containers
+    for pair in pairs:
         kind = pair.value.WhichOneof("value")
+        assert kind is not None
         found[pair.key] = getattr(pair.value, kind)
     return found
 

@@ -142,7 +142,7 @@ def _operations(document: Document) -> Iterator[tuple[str, Document]]:
 
 def _complete_answer(status: str, answer: Document) -> None:
     """Name the headers; a refusal that says nothing else has the shape of an error."""
-    names = _OF_EVERY_ANSWER
+    names: tuple[str, ...] = _OF_EVERY_ANSWER
     if int(status) in _REFUSALS and "content" not in answer:
         _, error = _REFUSALS[int(status)]
         reference = {"$ref": "#/components/schemas/Error"}

@@ -63,8 +63,8 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._trace: Trace = begin_trace(scope)
-        traced = serving.tracing is not None and is_traced(scope)
-        self._span = serving.tracing.begin(scope, self._trace) if traced else None
+        tracing = serving.tracing if is_traced(scope) else None
+        self._span = None if tracing is None else tracing.begin(scope, self._trace)
         self._work = is_work(scope)
         self._body_complete = False
 

@@ -23,7 +23,7 @@ def _one(field: str) -> dict[str, Any]:
     }
 
 
-_ITEM: Final = [{"type": "string", "minLength": 1}, _one("text"), _one("image")]
+_ITEM: Final[list[Any]] = [{"type": "string", "minLength": 1}, _one("text"), _one("image")]
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
 

@@ -272,7 +272,7 @@ def series(server: Server) -> set[tuple[str, frozenset[tuple[str, str]]]]:
 
 
 WORDS = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20)
-REQUESTS = st.one_of(
+REQUESTS: st.SearchStrategy[tuple[str, str, dict[str, Any]]] = st.one_of(
     st.tuples(st.sampled_from(["GET", "POST", "PUT", "BREW"]), WORDS.map("/".__add__), st.just({})),
     st.tuples(
         st.just("POST"),

@@ -198,7 +198,7 @@ def expect_documented(answer: httpx.Response, documented: Document) -> None:
 def parsed(raw: bytes) -> httpx.Response:
     head, _, content = raw.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
-    headers = [tuple(line.split(": ", 1)) for line in lines]
+    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
     return httpx.Response(int(first.split()[1]), headers=headers, content=content)
 
 

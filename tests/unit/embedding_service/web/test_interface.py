@@ -7,6 +7,7 @@ SLUICE_FUZZ_EXAMPLES sets how many requests are made for each route and kind of 
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -49,7 +50,7 @@ def session() -> Iterator[requests.Session]:
 @document.parametrize()
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked_the_answer_is_in_the_document(
-    case: schemathesis.Case, address: str, session: requests.Session
+    case: schemathesis.Case[Any], address: str, session: requests.Session
 ) -> None:
     # A request that obeys the document may still be refused: not every bytes are an image.
     case.call_and_validate(

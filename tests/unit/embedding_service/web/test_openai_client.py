@@ -52,7 +52,9 @@ def test_texts_as_the_client_asks_by_default_and_as_numbers(
     client: openai.OpenAI, more: dict[str, Any]
 ) -> None:
     found = create(client, ["a cat", "a dog"], **more)
-    np.testing.assert_array_equal(np.float32(found), [vector_of(b"a cat"), vector_of(b"a dog")])
+    np.testing.assert_array_equal(
+        np.array(found, np.float32), [vector_of(b"a cat"), vector_of(b"a dog")]
+    )
     assert len(create(client, "a cat", **more)) == 1
 
 
@@ -65,12 +67,12 @@ def test_the_clients_base64_is_left_as_it_is_when_asked_for(client: openai.OpenA
 def test_images_beside_texts(client: openai.OpenAI) -> None:
     found = create(client, ["a cat", URI, {"text": "dog"}, {"image": BASE64}])
     expected = [vector_of(b"a cat"), vector_of(PICTURE), vector_of(b"dog"), vector_of(PICTURE)]
-    np.testing.assert_array_equal(np.float32(found), expected)
+    np.testing.assert_array_equal(np.array(found, np.float32), expected)
 
 
 def test_the_modality_makes_strings_images(client: openai.OpenAI) -> None:
     found = create(client, [BASE64], extra_body={"modality": "image"})
-    np.testing.assert_array_equal(np.float32(found[0]), vector_of(PICTURE))
+    np.testing.assert_array_equal(np.array(found[0], np.float32), vector_of(PICTURE))
 
 
 def test_dimensions_and_usage(client: openai.OpenAI) -> None:
