@@ -7,7 +7,14 @@ failures itself. `SCHEMAS` has the shapes of answers, `schemas.py` those of requ
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from embedding_service.errors import ClientFault, Draining, Overloaded, ServerFault, ServiceError
+from embedding_service.errors import (
+    ClientFault,
+    DeadlineExceeded,
+    Draining,
+    Overloaded,
+    ServerFault,
+    ServiceError,
+)
 from embedding_service.web.answers import JSON
 from embedding_service.web.document_schemas import SCHEMAS
 from embedding_service.web.failures import ItemFault, failure_of
@@ -62,6 +69,10 @@ _REFUSALS: Final[Mapping[int, tuple[str, ServiceError]]] = {
     503: (
         "Loading or shutting down; try again after Retry-After seconds",
         Draining("the server is shutting down, send the request again"),
+    ),
+    504: (
+        "The client's deadline passed; the work was dropped",
+        DeadlineExceeded("the deadline passed before the answer was there"),
     ),
 }
 

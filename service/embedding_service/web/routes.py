@@ -12,13 +12,14 @@ from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, T
 from embedding_contract.report import report_to_mapping
 from embedding_contract.tuning import Setting, setting_to_mapping
 from embedding_service.web.answers import JSON, NPY
+from embedding_service.web.claim import HEADER_PARAMETERS
 from embedding_service.web.document import refusals, shown
 from embedding_service.web.openai import answer_embeddings, check_model
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
 from embedding_service.web.serving import Serving
 from embedding_service.web.uploads import answer_embed
 
-_OF_WORK: Final = (400, 401, 408, 413, 429, 500, 503)
+_OF_WORK: Final = (400, 401, 408, 413, 429, 500, 503, 504)
 _OF_REPORTS: Final = (500, 503)
 _FILES: Final = {
     "schema": {
@@ -59,7 +60,8 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of texts and images, in OpenAI's shape",
         response_class=Response,
         openapi_extra={
-            "requestBody": {"required": True, "content": {JSON: _shape(EmbeddingsRequest)}}
+            "parameters": HEADER_PARAMETERS,
+            "requestBody": {"required": True, "content": {JSON: _shape(EmbeddingsRequest)}},
         },
         responses={
             200: shown("EmbeddingList", "The vectors", _OPENAI_EXAMPLE),
@@ -80,7 +82,7 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of images by file name",
         response_class=Response,
         openapi_extra={
-            "parameters": [_ENCODING],
+            "parameters": [_ENCODING, *HEADER_PARAMETERS],
             "requestBody": {
                 "required": True,
                 "content": {"multipart/form-data": _FILES, JSON: _shape(NamesRequest)},

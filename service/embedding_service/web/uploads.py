@@ -6,10 +6,12 @@ from typing import Final, Literal
 from starlette.requests import Request
 from starlette.responses import Response
 
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import ClientFault, ImageFailure
 from embedding_service.sources.multipart import UploadReader, boundary_of
 from embedding_service.web.accept import choose
 from embedding_service.web.answers import JSON, NPY, named_json, npy
+from embedding_service.web.claim import claim_of
 from embedding_service.web.failures import ItemFault
 from embedding_service.web.schemas import NamesRequest, read_shape
 from embedding_service.web.serving import Serving
@@ -17,6 +19,7 @@ from embedding_service.web.trace import trace_of
 
 FORMS: Final = (JSON, NPY)
 """Media types of the answer, the preferred one first."""
+_Named = tuple[list[str], list[bytes | ImageFailure], Terms]
 
 
 async def answer_embed(request: Request, serving: Serving) -> Response:
@@ -28,11 +31,11 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
     """
     trace = trace_of(request.scope)
     form, encoding = choose(request.headers.get("accept", ""), FORMS), _encoding(request)
-    names, images = await _named_images(request, serving)
+    names, images, terms = await _named_images(request, serving)
     trace.items = len(names)
     embedder = serving.embedder
     with trace.span("embed"):
-        outcomes = await embedder.embed_images(images)
+        outcomes = await embedder.embed_images(images, terms)
     failed = sum(isinstance(outcome, ImageFailure) for outcome in outcomes)
     trace.failed_items = failed
     with serving.timed_serialise(trace):
@@ -42,10 +45,8 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
         return Response(named_json(names, outcomes, encoding), media_type=JSON)
 
 
-async def _named_images(
-    request: Request, serving: Serving
-) -> tuple[list[str], list[bytes | ImageFailure]]:
-    """Return names and images, as uploaded or from the folder."""
+async def _named_images(request: Request, serving: Serving) -> _Named:
+    """Return names, images as uploaded or from the folder, and the terms of the work."""
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
     if boundary is not None:
@@ -59,9 +60,7 @@ async def _named_images(
     return await _from_folder(request, serving)
 
 
-async def _uploaded(
-    request: Request, serving: Serving, boundary: bytes
-) -> tuple[list[str], list[bytes | ImageFailure]]:
+async def _uploaded(request: Request, serving: Serving, boundary: bytes) -> _Named:
     settings = serving.settings
     reader = UploadReader(boundary, settings.max_images_per_request, settings.max_image_bytes)
     with trace_of(request.scope).span("body"):
@@ -72,12 +71,11 @@ async def _uploaded(
         raise ClientFault(400, "no_images", "the request has no files")
     names = [upload.name for upload in uploads]
     _refuse_duplicates(names)
-    return names, [upload.image for upload in uploads]
+    terms = await claim_of(request.scope).counted(len(names))
+    return names, [upload.image for upload in uploads], terms
 
 
-async def _from_folder(
-    request: Request, serving: Serving
-) -> tuple[list[str], list[bytes | ImageFailure]]:
+async def _from_folder(request: Request, serving: Serving) -> _Named:
     names = read_shape(await request.body(), NamesRequest).images
     if serving.folder is None:
         message = "this server has no image folder: upload the files as multipart/form-data"
@@ -87,8 +85,9 @@ async def _from_folder(
         message = f"the request has {len(names)} images, the limit is {limit}"
         raise ClientFault(413, "too_many_images", message)
     _refuse_duplicates(names)
+    terms = await claim_of(request.scope).counted(len(names))
     with trace_of(request.scope).span("fetch"):
-        return names, await serving.folder.read(names)
+        return names, await serving.folder.read(names), terms
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:

@@ -19,12 +19,14 @@ from fakes.web import web_with
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+    ours = logging.getLogger("embedding_service")
+    before, level, our_level = root.handlers[:], root.level, ours.level
     stream = io.StringIO()
     configure_logging(stream)
     yield stream
     root.handlers[:] = before
     root.setLevel(level)
+    ours.setLevel(our_level)
     logging.captureWarnings(False)
 
 

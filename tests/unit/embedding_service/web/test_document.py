@@ -18,7 +18,7 @@ from fakes.web import Web, over_socket, web_with
 KEY = "sk-0123456789abcdef"
 TEXT = {"input": "a cat"}
 FILE = {"files": ("a.jpg", IMAGE)}
-OF_WORK = {200, 400, 401, 408, 413, 429, 500, 503}
+OF_WORK = {200, 400, 401, 408, 413, 429, 500, 503, 504}
 STATUSES = {
     ("/v1/embeddings", "post"): OF_WORK | {404},
     ("/embed", "post"): OF_WORK | {406, 415},
