@@ -15,6 +15,7 @@ from embedding_service.errors import ServiceError
 from embedding_service.logs import configure_logging
 from embedding_service.settings import ServerSettings, SettingsError, describe_settings
 from embedding_service.web.lifecycle import Lifecycle
+from embedding_service.web.tracing import Tracing, start_tracing
 
 EXIT_CANNOT_START = 2
 SPIN_COUNT = 3000
@@ -45,7 +46,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         settings = ServerSettings.from_env(environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
+            runner.run(_run(settings, start_tracing(environ, settings.pod_name)))
     except (SettingsError, ServiceError) as error:
         return _cannot_start(str(error))
     except Exception as error:  # noqa: BLE001 - the last line is for people, the log has the rest
@@ -54,8 +55,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-async def _run(settings: ServerSettings) -> None:
-    await Lifecycle(settings).run()  # built inside the loop that it belongs to
+async def _run(settings: ServerSettings, tracing: Tracing | None) -> None:
+    await Lifecycle(settings, tracing=tracing).run()  # built inside the loop that it belongs to
 
 
 def _cannot_start(reason: str) -> int:

@@ -19,6 +19,7 @@ from embedding_contract.tuning import Setting, TuningFile, dump_tuning
 from embedding_service.errors import ModelUnavailable
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
+from embedding_service.web import keys
 from embedding_service.web.lifecycle import CannotListen, Lifecycle
 from fakes.pipeline import FakePipeline
 from fakes.waiting import until
@@ -133,6 +134,22 @@ def test_a_tuning_file_is_applied_while_requests_run(tmp_path: Path) -> None:
             (pipeline,) = running.loader.made
             await until(lambda: pipeline.setting.num_streams == 2)
             assert {(await answer).status_code for answer in answers} == {200}
+
+    asyncio.run(run())
+
+
+def test_keys_are_renewed_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "POLL_SECONDS", 0.01)
+    file = tmp_path / "keys"
+    file.write_text("sk-old")
+
+    async def run() -> None:
+        async with life(api_keys_file=file) as running:
+            await running.until_status("/readyz", 200)
+            assert await running.status("/v1/models") == 401
+            running.client.headers["authorization"] = "Bearer sk-new"
+            file.write_text("sk-new")
+            await running.until_status("/v1/models", 200)
 
     asyncio.run(run())
 
