@@ -13,6 +13,12 @@ LIVE_PATH = "/livez"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
 
+PRIORITY_HEADER = "X-Priority"
+"""A request's class: live (somebody waits) or bulk (an album). Absent: its size decides."""
+
+DEADLINE_HEADER = "X-Deadline-Seconds"
+"""Seconds that the client still waits for the answer, from now on; a number."""
+
 TUNING_DIRECTORY = "/etc/embedding/tuning"
 """Where the tuning ConfigMap is mounted, as a directory: a subPath mount would never update."""
 
@@ -57,6 +63,11 @@ class Environment:
     MAX_BATCH = "EMBEDDING_MAX_BATCH"
     QUEUE_SIZE = "EMBEDDING_QUEUE_SIZE"
     QUEUE_TIMEOUT_SECONDS = "EMBEDDING_QUEUE_TIMEOUT_SECONDS"
+    ADMIT_BY = "EMBEDDING_ADMIT_BY"
+    LIVE_ITEMS = "EMBEDDING_LIVE_ITEMS"
+    DEADLINE_SECONDS = "EMBEDDING_DEADLINE_SECONDS"
+    SHARE_IDENTICAL = "EMBEDDING_SHARE_IDENTICAL"
+    CACHE_BYTES = "EMBEDDING_CACHE_BYTES"
     MAX_REQUEST_BYTES = "EMBEDDING_MAX_REQUEST_BYTES"
     MAX_IMAGE_BYTES = "EMBEDDING_MAX_IMAGE_BYTES"
     MAX_IMAGE_PIXELS = "EMBEDDING_MAX_IMAGE_PIXELS"

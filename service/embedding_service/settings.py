@@ -30,6 +30,7 @@ from embedding_service.allowed import (
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
 Preprocess = Literal["model", "origin"]
 Device = Literal["auto", "cpu", "cuda"]
+AdmitBy = Literal["requests", "images"]
 
 MEBIBYTE: Final = 1024 * 1024
 ENDPOINT_GRACE_SECONDS: Final = 2.0
@@ -78,6 +79,17 @@ def _choice(name: str, values: tuple[str, ...], default: str) -> Any:
         return text
 
     return _setting(Variable(name, read, ", ".join(values)), default)
+
+
+def _switch(name: str, *, default: bool) -> Any:
+    words = {"true": True, "false": False}
+
+    def read(text: str) -> bool:
+        if text.lower() not in words:
+            raise ValueError(text)
+        return words[text.lower()]
+
+    return _setting(Variable(name, read, "true, false"), default)
 
 
 def _whole(name: str, default: int, low: int, high: int, unit: str = "") -> Any:
@@ -223,6 +235,27 @@ class ServerSettings:
 
     queue_timeout_seconds: float = _seconds(Environment.QUEUE_TIMEOUT_SECONDS, 30.0, 0.0, 3600.0)
     """Longest wait for a permit, in seconds; then 429. Default 30: half of usual client limits."""
+
+    admit_by: AdmitBy = _choice(Environment.ADMIT_BY, ("requests", "images"), "requests")
+    """What a permit counts. Default requests: each takes one. images: a permit is room for the 40
+    images of a typical request, and each image takes its part, so that a request of one image does
+    not cost what one of 50 does."""
+
+    live_items: int = _whole(Environment.LIVE_ITEMS, 4, 0, 65536, "images and texts")
+    """A request that names no class in X-Priority is live up to this many images and texts, else
+    bulk. Default 4: somebody waits for a few, nobody for an album."""
+
+    deadline_seconds: float = _seconds(Environment.DEADLINE_SECONDS, 0.0, 0.0, 3600.0)
+    """Deadline of a request that names none in X-Deadline-Seconds, in seconds from its arrival;
+    late work is dropped and answered 504. Default 0: none."""
+
+    share_identical: bool = _switch(Environment.SHARE_IDENTICAL, default=True)
+    """Whether the same image in several requests in flight is computed once. Default true: images
+    are compared, not hashed, so it costs nothing where no two are alike."""
+
+    cache_bytes: int = _whole(Environment.CACHE_BYTES, 0, 0, 2**40, "bytes")
+    """Memory for vectors of images seen before, in bytes; the least recently used go first. Default
+    0: no cache. With one, every image is hashed: about 0.5 ms of one core for each MiB."""
 
     max_request_bytes: int = _whole(
         Environment.MAX_REQUEST_BYTES, 64 * MEBIBYTE, 1024, 2**40, "bytes"

@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from embedding_contract import tuning
 from embedding_contract.endpoints import Environment
-from embedding_operator.api.spec import EmbeddingServiceSpec, ImagesSpec, LimitsSpec
+from embedding_operator.api.spec import EmbeddingServiceSpec, ImagesSpec, LimitsSpec, ReuseSpec
 from embedding_operator.api.tuning import Knobs
 from embedding_operator.render.environment import environment
 from embedding_service.allowed import FETCH_URLS
@@ -19,6 +19,8 @@ REQUIRED = {Environment.MODEL: "sluice-tiny", Environment.PRETRAINED: "random:0"
 LIMITS = {
     "queue_size": Environment.QUEUE_SIZE,
     "queue_timeout_seconds": Environment.QUEUE_TIMEOUT_SECONDS,
+    "live_items": Environment.LIVE_ITEMS,
+    "deadline_seconds": Environment.DEADLINE_SECONDS,
     "max_request_bytes": Environment.MAX_REQUEST_BYTES,
     "max_image_bytes": Environment.MAX_IMAGE_BYTES,
     "max_image_pixels": Environment.MAX_IMAGE_PIXELS,
@@ -99,8 +101,9 @@ def test_a_list_that_the_server_refuses_the_spec_refuses(field: str, value: str)
     ("model", "field", "variable"),
     [(LimitsSpec, *pair) for pair in LIMITS.items()]
     + [(ImagesSpec, *pair) for pair in IMAGES.items()]
-    + [(EmbeddingServiceSpec, *pair) for pair in KNOBS.items()],
-    ids=[*LIMITS, *IMAGES, *KNOBS],
+    + [(EmbeddingServiceSpec, *pair) for pair in KNOBS.items()]
+    + [(ReuseSpec, "cache_bytes", Environment.CACHE_BYTES)],
+    ids=[*LIMITS, *IMAGES, *KNOBS, "cache_bytes"],
 )
 def test_the_server_takes_what_the_spec_takes_and_no_more(
     model: Any, field: str, variable: str
@@ -111,6 +114,14 @@ def test_the_server_takes_what_the_spec_takes_and_no_more(
     for outside in (least - 1, greatest + 1):
         with pytest.raises(SettingsError, match=variable):
             server(**{variable: outside})
+
+
+def test_what_is_chosen_has_one_default_and_the_same_words() -> None:
+    assert LimitsSpec().admit_by == server().admit_by
+    for word in get_args(LimitsSpec.model_fields["admit_by"].annotation):
+        assert server(**{Environment.ADMIT_BY: word}).admit_by == word
+    assert ReuseSpec().share_identical == server().share_identical
+    assert ReuseSpec().cache_bytes == server().cache_bytes
 
 
 @pytest.mark.parametrize("model", [EmbeddingServiceSpec, Knobs], ids=["spec", "status"])

@@ -141,6 +141,13 @@ class LimitsSpec(ApiModel):
     """Requests that may wait for a permit; the next one is answered 429."""
     queue_timeout_seconds: float = Field(default=30, ge=0, le=3600)
     """Longest wait for a permit in seconds; then 429."""
+    admit_by: Literal["requests", "images"] = "requests"
+    """What semaphoreSize counts. requests: each takes one permit. images: a permit is room for 40
+    images, and each image takes its part."""
+    live_items: int = Field(default=4, ge=0, le=65536)
+    """A request that names no class is live up to this many images and texts, else bulk."""
+    deadline_seconds: float = Field(default=0, ge=0, le=3600)
+    """Deadline of a request that names none, in seconds; later it is answered 504. 0 means none."""
     max_request_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, le=2**40)
     """Bytes of one request's body."""
     max_image_bytes: int = Field(default=32 * MEBIBYTE, ge=1, le=2**40)
@@ -151,6 +158,16 @@ class LimitsSpec(ApiModel):
     """Images and texts in one request."""
     drain_seconds: float = Field(default=30, ge=0, le=3600)
     """Seconds that a stopping pod has to finish what it admitted."""
+
+
+class ReuseSpec(ApiModel):
+    """Vectors that need not be computed again."""
+
+    share_identical: bool = True
+    """Whether the same image in several requests in flight is computed once."""
+    cache_bytes: int = Field(default=0, ge=0, le=2**40)
+    """Memory of each pod for vectors of images seen before; 0 means no cache. Every image is then
+    hashed, about 0.5 ms of one core for each MiB."""
 
 
 class ServiceSpec(ApiModel):
@@ -208,6 +225,8 @@ class EmbeddingServiceSpec(ApiModel):
     """Where images may come from, beside those that a request carries itself."""
     limits: LimitsSpec = LimitsSpec()
     """What the server refuses, so that no request can take it down."""
+    reuse: ReuseSpec = ReuseSpec()
+    """Vectors that need not be computed again."""
     service: ServiceSpec = ServiceSpec()
     """The Kubernetes Service in front of all pods."""
     tuning: TuningPolicy = TuningPolicy()

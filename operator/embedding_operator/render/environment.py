@@ -22,6 +22,8 @@ def environment(plan: Blueprint) -> list[Manifest]:
         Environment.TUNING_DIRECTORY: TUNING_DIRECTORY,
         Environment.MAX_BATCH: str(spec.max_batch),
         **_limits(spec.limits),
+        Environment.SHARE_IDENTICAL: str(spec.reuse.share_identical).lower(),
+        Environment.CACHE_BYTES: str(spec.reuse.cache_bytes),
         **_images(spec.images),
         # Weights from a hub are cached below the home folder.
         "HOME": SCRATCH,
@@ -47,6 +49,9 @@ def _limits(limits: LimitsSpec) -> dict[str, str]:
     return {
         Environment.QUEUE_SIZE: str(limits.queue_size),
         Environment.QUEUE_TIMEOUT_SECONDS: f"{limits.queue_timeout_seconds:g}",
+        Environment.ADMIT_BY: limits.admit_by,
+        Environment.LIVE_ITEMS: str(limits.live_items),
+        Environment.DEADLINE_SECONDS: f"{limits.deadline_seconds:g}",
         Environment.MAX_REQUEST_BYTES: str(limits.max_request_bytes),
         Environment.MAX_IMAGE_BYTES: str(limits.max_image_bytes),
         Environment.MAX_IMAGE_PIXELS: str(limits.max_image_pixels),

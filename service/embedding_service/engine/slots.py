@@ -36,7 +36,6 @@ class SlotRing:
         self._taken: set[int] = set()
         self._change = threading.Condition()
         self._closed = False
-        self._waiting = 0
 
     @property
     def count(self) -> int:
@@ -48,32 +47,36 @@ class SlotRing:
         """Slots that nobody holds."""
         return len(self._free)
 
-    @property
-    def waiting(self) -> int:
-        """Threads that wait for a slot."""
-        return self._waiting
-
     def acquire(self) -> int:
         """Take the next slot; wait for one when all are taken.
 
         Raises:
             SlotsClosed: the ring was closed.
         """
+        slot = self.acquire_unless(lambda: False)
+        assert slot is not None
+        return slot
+
+    def acquire_unless(self, pointless: Callable[[], bool]) -> int | None:
+        """Take the next slot; None when `pointless` becomes true meanwhile (`wake` makes it look).
+
+        Raises:
+            SlotsClosed: the ring was closed.
+        """
         with self._change:
-            if not self._free:
-                self._wait()
+            self._change.wait_for(lambda: self._free or self._closed or pointless())
             if self._closed:
                 raise SlotsClosed
+            if not self._free or pointless():
+                return None
             slot = self._free.popleft()
             self._taken.add(slot)
             return slot
 
-    def _wait(self) -> None:
-        self._waiting += 1
-        try:
-            self._change.wait_for(lambda: self._free or self._closed)
-        finally:
-            self._waiting -= 1
+    def wake(self) -> None:
+        """Let everybody who waits look again whether it is pointless."""
+        with self._change:
+            self._change.notify_all()
 
     def release(self, slots: Iterable[int]) -> None:
         """Give slots back.

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
 from embedding_contract.report import report_to_mapping
 from embedding_service.web.answers import JSON, NPY
+from embedding_service.web.claim import HEADER_PARAMETERS
 from embedding_service.web.openai import answer_embeddings
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
 from embedding_service.web.serving import Serving
@@ -35,6 +36,7 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     413: {"description": "Over a limit; the message names it", **_ERROR},
     429: {"description": "At the limit; see Retry-After", **_ERROR},
     503: {"description": "Loading or shutting down; see Retry-After", **_ERROR},
+    504: {"description": "The deadline passed; the work was dropped", **_ERROR},
 }
 _FILES: Final = {
     "schema": {
@@ -61,7 +63,10 @@ def work_routes(serving: Serving) -> APIRouter:
         OPENAI_PATH,
         summary="Vectors of texts and images, in OpenAI's shape",
         response_class=Response,
-        openapi_extra={"requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}}},
+        openapi_extra={
+            "parameters": HEADER_PARAMETERS,
+            "requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}},
+        },
         responses={200: {"content": {JSON: {"example": _OPENAI_EXAMPLE}}}},
     )
     async def embeddings(request: Request) -> Response:
@@ -78,7 +83,7 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of images by file name",
         response_class=Response,
         openapi_extra={
-            "parameters": [_NAME],
+            "parameters": [_NAME, *HEADER_PARAMETERS],
             "requestBody": {
                 "content": {
                     "multipart/form-data": _FILES,
