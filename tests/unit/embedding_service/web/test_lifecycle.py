@@ -21,7 +21,8 @@ from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
 from embedding_service.web import keys
 from embedding_service.web.lifecycle import CannotListen, Lifecycle
-from fakes.pipeline import FakePipeline
+from fakes.picture_host import picture_host, plain
+from fakes.pipeline import IMAGE, FakePipeline
 from fakes.waiting import until
 from fakes.web import error_of, settings_with
 
@@ -267,5 +268,19 @@ def test_work_during_the_load_is_sent_away_with_a_time() -> None:
             assert answer.status_code == 503
             assert error_of(answer)["code"] == "not_ready"
             assert answer.headers["retry-after"] == "5"
+
+    asyncio.run(run())
+
+
+def test_at_the_end_the_connections_of_the_sources_are_closed() -> None:
+    async def run() -> None:
+        async with picture_host({"/": plain(IMAGE)}) as host, life(fetch_urls="any") as running:
+            await running.until_status("/readyz", 200)
+            answer = await running.client.post("/embed", json={"images": [host.url()]})
+            assert list(answer.json()["embeddings"]) == [host.url()]
+            assert len(host.tasks) == 1
+            terminate()
+            await running.task
+            await until(lambda: not host.tasks)
 
     asyncio.run(run())
