@@ -21,8 +21,13 @@ def pictures() -> Kinds:
     shipped = {photograph.name: photograph.data for photograph in photographs()}
     photograph = Image.open(io.BytesIO(shipped["china.jpg"])).convert("RGB")
     photograph.load()
+    shapes = {"shapes": dict(_shapes(photograph))}
+    return {"photographs": shipped} | forms(photograph) | shapes
+
+
+def forms(photograph: Image.Image) -> Kinds:
+    """Return one RGB picture in every form that this project reads."""
     return {
-        "photographs": shipped,
         "JPEG": dict(_jpeg(photograph)),
         "JPEG, turned": dict(_turned(photograph)),
         "PNG": dict(_png(photograph)),
@@ -31,7 +36,6 @@ def pictures() -> Kinds:
         "TIFF": dict(_tiff(photograph)),
         "BMP": dict(_bmp(photograph)),
         "AVIF": dict(_avif(photograph)),
-        "shapes": dict(_shapes(photograph)),
     }
 
 
@@ -45,8 +49,13 @@ def encoded(image: Image.Image, form: str, **options: object) -> bytes:
     return target.getvalue()
 
 
+def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    size = round(image.width * factor), round(image.height * factor)
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
 def _jpeg(photograph: Image.Image) -> Forms:
-    large = photograph.resize((1500, 1001), Image.Resampling.BICUBIC)
+    large = _scaled(photograph, 2.345)
     yield "baseline 4:4:4", encoded(large, "JPEG", quality=92, subsampling="4:4:4")
     yield "baseline 4:2:2", encoded(large, "JPEG", quality=92, subsampling="4:2:2")
     yield "baseline 4:2:0", encoded(large, "JPEG", quality=85, subsampling="4:2:0")
@@ -58,7 +67,6 @@ def _jpeg(photograph: Image.Image) -> Forms:
     yield "CMYK", encoded(large.convert("CMYK"), "JPEG", quality=90)
     yield "YCCK", _ycck(large)
     yield "bytes before a marker", encoded(photograph, "JPEG")[:-2] + b"\0\0\xff\xd9"
-    yield "1920 x 1080", encoded(photograph.resize((1920, 1080)), "JPEG", quality=88)
 
 
 def _ycck(image: Image.Image) -> bytes:
@@ -74,7 +82,7 @@ def _ycck(image: Image.Image) -> bytes:
 
 
 def _turned(photograph: Image.Image) -> Forms:
-    image = photograph.resize((1201, 803), Image.Resampling.BICUBIC)
+    image = _scaled(photograph, 1.877)
     for orientation in range(1, 9):
         yield f"EXIF {orientation}", encoded(image, "JPEG", quality=90, exif=exif(orientation))
     grey = photograph.convert("L")
@@ -160,7 +168,7 @@ def _webp(photograph: Image.Image) -> Forms:
 
 
 def _gif(photograph: Image.Image) -> Forms:
-    small = photograph.resize((400, 267))
+    small = _scaled(photograph, 0.625)
     frames = [small.quantize(64), small.rotate(180).quantize(64)]
     yield "static", encoded(photograph.quantize(128), "GIF")
     yield "grey", encoded(photograph.convert("L"), "GIF")
@@ -256,7 +264,7 @@ def _top_down(photograph: Image.Image) -> bytes:
 
 
 def _avif(photograph: Image.Image) -> Forms:
-    small = photograph.resize((400, 267))
+    small = _scaled(photograph, 0.625)
     fast: dict[str, object] = {"speed": 10, "quality": 80}
     yield "4:2:0", encoded(photograph, "AVIF", **fast)
     yield "4:4:4", encoded(photograph, "AVIF", subsampling="4:4:4", **fast)
@@ -274,6 +282,7 @@ def _shapes(photograph: Image.Image) -> Forms:
 
     yield "tall 300 x 2400", encoded(resized(300, 2400), "JPEG", quality=90)
     yield "wide 2400 x 300", encoded(resized(2400, 300), "JPEG", quality=90)
+    yield "1920 x 1080", encoded(resized(1920, 1080), "JPEG", quality=88)
     yield "odd 1919 x 1077", encoded(resized(1919, 1077), "JPEG", quality=90)
     yield "20 x 13", encoded(resized(20, 13), "JPEG", quality=95)
     yield "1 x 1, JPEG", encoded(resized(1, 1), "JPEG")

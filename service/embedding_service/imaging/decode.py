@@ -41,8 +41,8 @@ _DIVISORS: Final = (8, 4, 2)
 
 _PILLOW_FAULTS: Final = (
     UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError,
-    TypeError, LookupError, EOFError, ArithmeticError, NotImplementedError, MemoryError,
-    AttributeError, struct.error, zlib.error,
+    TypeError, LookupError, EOFError, ArithmeticError, MemoryError,
+    AttributeError, RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow's decoders raise on hostile bytes. All of them mean one thing: not readable."""
 
