@@ -89,7 +89,7 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            message = f"the name {name!r} comes twice, and the answer is keyed by name"
+            message = f"the name {name[:200]!r} comes twice, and the answer is keyed by name"
             raise ClientFault(400, "duplicate_name", message)
         seen.add(name)
 
