@@ -1,6 +1,6 @@
 """The largest frame that an AV1 stream may hold, from its sequence headers (AV1, 5.5)."""
 
-from embedding_service.imaging.damaged import Damaged, parts
+from embedding_service.imaging.damaged import MAX_PARTS, Damaged, too_many
 
 _SEQUENCE_HEADER = 1
 
@@ -41,9 +41,9 @@ def largest_frame(stream: bytes) -> tuple[int, int]:
         IndexError: it ends too early.
     """
     position, largest = 0, (0, 0)
-    for _ in parts():
+    for _ in range(MAX_PARTS):
         if position >= len(stream):
-            break
+            return largest
         head = stream[position]
         position += 2 if head & 4 else 1
         size = len(stream) - position
@@ -53,7 +53,7 @@ def largest_frame(stream: bytes) -> tuple[int, int]:
             found = _frame_of(_Bits(stream[position : position + min(size, 1024)]))
             largest = max(largest, found, key=lambda frame: frame[0] * frame[1])
         position += size
-    return largest
+    raise too_many()
 
 
 def _length(stream: bytes, position: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from PIL import features
 from embedding_contract.endpoints import ImageErrorCode
 from embedding_service.errors import ImageRejected
 from embedding_service.imaging import avif, tiff
-from embedding_service.imaging.damaged import Damaged, parts
+from embedding_service.imaging.damaged import MAX_PARTS, Damaged, too_many
 from embedding_service.imaging.jpeg import read_frame
 
 Format = Literal["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"]
@@ -132,12 +132,11 @@ def _jpeg(data: bytes) -> Header:
 def _png(data: bytes) -> Header:
     size = struct.unpack_from(">II", data, 16)
     position = 8
-    for _ in parts():
+    for _ in range(MAX_PARTS):
         if position + 8 > len(data):
-            break
-        (length,) = struct.unpack_from(">I", data, position)
-        position += 12 + length
-    return Header("PNG", *size)
+            return Header("PNG", *size)
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    raise too_many()
 
 
 def _gif(data: bytes) -> Header:
@@ -145,15 +144,15 @@ def _gif(data: bytes) -> Header:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + (3 << (flags & 7) + 1 if flags & 128 else 0)
     inside = False  # an extension
-    for _ in parts():
+    for _ in range(MAX_PARTS):
         if inside:
             inside, position = data[position] > 0, position + data[position] + 1
             continue
         if data[position] in b",;":
-            break
+            return Header("GIF", width, height)
         inside = data[position] == 0x21
         position += 2 if inside else 1
-    return Header("GIF", width, height)
+    raise too_many()
 
 
 def _avif(data: bytes, max_pixels: int) -> Header:
