@@ -19,6 +19,7 @@ from typing import Final
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
+from embedding_service.quiet import quiet_libtiff
 from fuzz.targets import Target, target_named
 
 CASE_CPU_SECONDS: Final = 5.0
@@ -94,6 +95,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable()
+    quiet_libtiff()
     end_with_parent()
     target = target_named(given_options.target)
     watch = Watch(target, given_options.note)
