@@ -13,6 +13,7 @@ import uvloop
 
 from embedding_service.errors import ServiceError
 from embedding_service.logs import configure_logging
+from embedding_service.quiet import quiet_libtiff
 from embedding_service.settings import ServerSettings, SettingsError, describe_settings
 from embedding_service.web.lifecycle import Lifecycle
 from embedding_service.web.tracing import Tracing, start_tracing
@@ -43,6 +44,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the server; return the exit code: 0 after a signal, 2 when it cannot start."""
     _parser().parse_args(arguments)
     configure_logging()
+    quiet_libtiff()
     try:
         settings = ServerSettings.from_env(environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
