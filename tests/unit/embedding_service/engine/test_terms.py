@@ -180,7 +180,7 @@ def test_work_that_comes_late_is_not_even_decoded(
     bench: Any, photographs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline, lane = turnstile(bench)
-    monkeypatch.setattr(pipeline, "_pixels", None)  # decoding would break
+    monkeypatch.setattr(pipeline._decoding, "_pixels", None)  # decoding would break
 
     async def work() -> None:
         late = Terms("live", time.monotonic() - 1)
