@@ -151,6 +151,8 @@ class Pipeline:
             except (asyncio.CancelledError, DeadlineExceeded):
                 self._give_up(job)
                 raise
+            if job.cancelled:  # it failed: nobody wants the rest of it
+                self._give_up(job)
         outcome = job.outcome()
         self._instruments.images_finished(len(images) - len(job.failures), len(job.failures))
         return outcome

@@ -205,7 +205,7 @@ def test_a_lane_leaves_the_cores_that_decode(bench: Any) -> None:
         raise ValueError("enough")
 
     pipeline = bench.pipeline(num_streams=1)
-    pipeline._pixels = slow
+    pipeline._decoding._pixels = slow
 
     async def work() -> None:
         asking = asyncio.create_task(pipeline.embed_images([b"one"]))
