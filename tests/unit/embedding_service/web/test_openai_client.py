@@ -132,12 +132,12 @@ def test_at_the_limit_the_client_waits_as_long_as_it_is_told(
 ) -> None:
     web = web_with(semaphore_size=1, queue_size=0)
     admission = web.pipeline.admission
-    asyncio.run(admission.acquire(1.0))
+    ticket = asyncio.run(admission.acquire(1.0))
     waits: list[float] = []
 
     def instead_of_waiting(seconds: float) -> None:
         waits.append(seconds)
-        admission.release(3.0)
+        admission.release(ticket, 3.0)
 
     with served(web) as client:
         with pytest.raises(openai.RateLimitError) as caught:
