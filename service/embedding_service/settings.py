@@ -18,6 +18,14 @@ from typing import Any, Final, Literal, TypeVar, cast
 from embedding_contract import tuning
 from embedding_contract.endpoints import PORT, Environment
 from embedding_contract.tuning import DecodeDevice, Setting
+from embedding_service.allowed import (
+    FETCH_URLS,
+    FetchUrls,
+    Network,
+    parse_hosts,
+    parse_networks,
+    parse_prefixes,
+)
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
 Preprocess = Literal["model", "origin"]
@@ -109,6 +117,13 @@ def _folder(name: str, what: str = "a folder") -> Any:
     return _setting(Variable(name, read, f"an absolute path of {what}"), None)
 
 
+def _list(name: str, read: Callable[[list[str]], tuple[Any, ...]], allowed: str) -> Any:
+    def split(text: str) -> tuple[Any, ...]:
+        return read([part for one in text.split(",") if (part := one.strip())])
+
+    return _setting(Variable(name, split, f"{allowed}, with commas between them"), ())
+
+
 def _cores(text: str) -> float | None:
     cores = float(text)
     if not (math.isfinite(cores) and cores >= 0):
@@ -156,6 +171,39 @@ class ServerSettings:
 
     image_folder: Path | None = _folder(Environment.IMAGE_FOLDER)
     """Folder whose images POST /embed may name. Not set: names are refused."""
+
+    fetch_urls: FetchUrls = _choice(Environment.FETCH_URLS, FETCH_URLS, "public")
+    """Which http and https URLs are fetched for clients. Default public: from addresses of the
+    public internet, ports 80 and 443. any: from private addresses and other ports too."""
+
+    fetch_hosts: tuple[str, ...] = _list(
+        Environment.FETCH_HOSTS, parse_hosts, "host names such as example.org"
+    )
+    """Hosts from which URLs are fetched, with all names below them. Not set: all hosts."""
+
+    fetch_networks: tuple[Network, ...] = _list(
+        Environment.FETCH_NETWORKS, parse_networks, "networks such as 10.1.0.0/16"
+    )
+    """IP addresses that may be fetched from though they are not public, on every port."""
+
+    object_prefixes: tuple[str, ...] = _list(
+        Environment.OBJECT_PREFIXES, parse_prefixes, "prefixes such as s3://albums/2024/ or gs://b/"
+    )
+    """What is read from object stores, with the server's own credentials, for every client that
+    asks. Not set: nothing."""
+
+    fetch_timeout_seconds: float = _seconds(Environment.FETCH_TIMEOUT_SECONDS, 10.0, 0.1, 600.0)
+    """Longest fetch of one image in seconds, redirects included. All images of one request may
+    take four times as long. Default 10."""
+
+    fetch_redirects: int = _whole(Environment.FETCH_REDIRECTS, 3, 0, 10)
+    """Redirects that are followed for one image; each is checked like the first URL. Default 3."""
+
+    fetch_concurrency: int = _whole(Environment.FETCH_CONCURRENCY, 64, 1, 1024, "fetches")
+    """Fetches at the same time, and connections; one request may use a quarter. Default 64."""
+
+    max_fetch_bytes: int = _whole(Environment.MAX_FETCH_BYTES, 256 * MEBIBYTE, 1024, 2**40, "bytes")
+    """Bytes that one request may make the server fetch, all images together. Default 256 MiB."""
 
     api_keys_file: Path | None = _folder(Environment.API_KEYS_FILE, "a file or a folder of files")
     """Keys that clients must send as `Authorization: Bearer KEY`: one a line, # begins a comment,

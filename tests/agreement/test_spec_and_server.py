@@ -3,13 +3,16 @@
 from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from embedding_contract import tuning
 from embedding_contract.endpoints import Environment
-from embedding_operator.api.spec import EmbeddingServiceSpec, LimitsSpec, ReuseSpec
+from embedding_operator.api.spec import EmbeddingServiceSpec, ImagesSpec, LimitsSpec, ReuseSpec
 from embedding_operator.api.tuning import Knobs
 from embedding_operator.render.environment import environment
 from embedding_operator.render.volumes import volumes_and_mounts
+from embedding_service.allowed import FETCH_URLS
 from embedding_service.settings import ServerSettings, SettingsError
 from embedding_service.web.tracing import wants_tracing
 from fakes.plans import plan
@@ -25,6 +28,12 @@ LIMITS = {
     "max_image_pixels": Environment.MAX_IMAGE_PIXELS,
     "max_images_per_request": Environment.MAX_IMAGES_PER_REQUEST,
     "drain_seconds": Environment.DRAIN_SECONDS,
+}
+IMAGES = {
+    "fetch_timeout_seconds": Environment.FETCH_TIMEOUT_SECONDS,
+    "fetch_redirects": Environment.FETCH_REDIRECTS,
+    "fetch_concurrency": Environment.FETCH_CONCURRENCY,
+    "max_fetch_bytes": Environment.MAX_FETCH_BYTES,
 }
 KNOBS = {
     "num_streams": Environment.NUM_STREAMS,
@@ -49,12 +58,54 @@ def test_a_limit_has_one_default(field: str, variable: str) -> None:
     assert getattr(LimitsSpec(), field) == getattr(server(), field)
 
 
+@pytest.mark.parametrize("field", [*IMAGES, "fetch_urls"])
+def test_a_source_of_images_has_one_default(field: str) -> None:
+    assert getattr(ImagesSpec(), field) == getattr(server(), field)
+
+
+def test_both_know_the_same_ways_to_fetch() -> None:
+    assert get_args(ImagesSpec.model_fields["fetch_urls"].annotation) == FETCH_URLS
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("fetch_hosts", ["example.org", "A.example", "a_b.example"]),
+        ("fetch_networks", ["10.1.0.0/16", "fc00::/7", "::ffff:10.0.0.0/104"]),
+        ("object_prefixes", ["s3://albums", "s3://albums/2024", "gs://a.b-c_d/e"]),
+    ],
+)
+def test_a_list_that_the_spec_takes_the_server_takes(field: str, values: list[str]) -> None:
+    made = plan(images={to_camel(field): values})
+    variables = {one["name"]: one.get("value", "") for one in environment(made)}
+    taken = getattr(ServerSettings.from_env(variables), field)
+    assert len(taken) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fetch_hosts", "https://example.org"), ("fetch_hosts", "*.example.org"),
+        ("fetch_networks", "10.0.0.1/8"), ("fetch_networks", "10.0.0.0"),
+        ("fetch_networks", "300.0.0.0/8"), ("object_prefixes", "albums/2024"),
+        ("object_prefixes", "https://a/"), ("object_prefixes", "s3://A"),
+    ],
+)  # fmt: skip
+def test_a_list_that_the_server_refuses_the_spec_refuses(field: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        ImagesSpec.model_validate({to_camel(field): [value]})
+    if value != "10.0.0.0":  # the server also takes a network of one address without its slash
+        with pytest.raises(SettingsError):
+            server(**{getattr(Environment, field.upper()): value})
+
+
 @pytest.mark.parametrize(
     ("model", "field", "variable"),
     [(LimitsSpec, *pair) for pair in LIMITS.items()]
+    + [(ImagesSpec, *pair) for pair in IMAGES.items()]
     + [(EmbeddingServiceSpec, *pair) for pair in KNOBS.items()]
     + [(ReuseSpec, "cache_bytes", Environment.CACHE_BYTES)],
-    ids=[*LIMITS, *KNOBS, "cache_bytes"],
+    ids=[*LIMITS, *IMAGES, *KNOBS, "cache_bytes"],
 )
 def test_the_server_takes_what_the_spec_takes_and_no_more(
     model: Any, field: str, variable: str

@@ -92,8 +92,7 @@ class Lifecycle:
             await http
             if renewing is not None:
                 renewing.cancel()
-            if self._serving.folder is not None:
-                self._serving.folder.close()
+            await self._serving.sources.close()
             _send_last_spans(self._serving.tracing)
 
     async def _load(self, http: asyncio.Task[None]) -> Engine | None:

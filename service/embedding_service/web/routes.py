@@ -50,6 +50,15 @@ _MODEL: Final = {
     "example": "ViT-B-32",
 }
 
+_RAW: Final = {"schema": {"type": "string", "format": "binary"}}
+_NAME: Final = {
+    "name": "name",
+    "in": "query",
+    "required": False,
+    "description": "Name in the answer of an image that is the whole body.",
+    "schema": {"type": "string", "maxLength": 1024},
+}
+
 
 def work_routes(serving: Serving) -> APIRouter:
     """Return the routes that give vectors; the gate stands in front of them."""
@@ -82,16 +91,26 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of images by file name",
         response_class=Response,
         openapi_extra={
-            "parameters": [_ENCODING, *HEADER_PARAMETERS],
+            "parameters": [_ENCODING, _NAME, *HEADER_PARAMETERS],
             "requestBody": {
                 "required": True,
-                "content": {"multipart/form-data": _FILES, JSON: _shape(NamesRequest)},
+                "content": {
+                    "multipart/form-data": _FILES,
+                    JSON: _shape(NamesRequest),
+                    "image/*": _RAW,
+                    "application/octet-stream": _RAW,
+                },
             },
         },
         responses={200: _embed_answer(), **refusals(406, 415)},
     )
     async def embed(request: Request) -> Response:
-        """Upload files, or name images in the server's folder. One bad image fails alone.
+        """Upload files, send one image as it is, or refer to images. One bad image fails alone.
+
+        A reference is a name in the server's folder, an https or http URL, or s3://bucket/key or
+        gs://bucket/key. URLs are fetched from the public internet unless the server is set up
+        otherwise; objects are read below the prefixes that it was given. A body that is one image
+        is answered under `name`, the file name of its Content-Disposition, or `image`.
 
         `encoding=base64` gives each vector as base64 of little-endian float32: a third of the
         bytes. With `Accept: application/x-npy` the answer is one float32 array [images,

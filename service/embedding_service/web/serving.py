@@ -14,7 +14,7 @@ from embedding_service.engine.terms import Terms
 from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
-from embedding_service.sources.folder import FolderSource
+from embedding_service.sources.reading import Sources
 from embedding_service.web.keys import KeyRing
 from embedding_service.web.trace import Trace
 from embedding_service.web.tracing import Tracing
@@ -80,15 +80,7 @@ class Serving:
         self.tracing = tracing
         self.instruments = instruments
         self.started_at = time.time()
-        self.folder = (
-            None
-            if settings.image_folder is None
-            else FolderSource(
-                settings.image_folder,
-                settings.max_image_bytes,
-                lambda seconds: instruments.stage("fetch", seconds),
-            )
-        )
+        self.sources = Sources(settings, lambda seconds: instruments.stage("fetch", seconds))
         self.keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         self._phase = Phase.LOADING
         self._embedder: Embedder | None = None

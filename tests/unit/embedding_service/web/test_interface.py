@@ -36,8 +36,11 @@ document = schemathesis.openapi.from_dict(
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("images")
+    # Made-up URLs are refused, not fetched: the test stays on this machine.
     with (
-        simulated_web(model="ViT-B-32", max_request_bytes=1_000_000, image_folder=folder) as (
+        simulated_web(
+            model="ViT-B-32", fetch_urls="none", max_request_bytes=1_000_000, image_folder=folder
+        ) as (
             _,
             web,
         ),
