@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry
 
-from embedding_service.engine.lane import LaneResult
+from embedding_service.engine.lane import Lane, LaneResult
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts, make_ring
 from embedding_service.engine.pipeline import Pipeline, build_pipeline
 from embedding_service.engine.simulated_lane import SimulatedLane
+from embedding_service.engine.slots import SlotRing
 from embedding_service.imaging.profile import Profile
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
@@ -36,8 +37,13 @@ class CopyingLane(SimulatedLane):
         return 2**20
 
 
-def simulated_parts(settings: ServerSettings, *, on_gpu: bool = False) -> Parts:
-    """Return parts whose lanes take one millisecond a batch."""
+MakeLane = Callable[[SlotRing], Lane]
+
+
+def simulated_parts(
+    settings: ServerSettings, *, on_gpu: bool = False, make_lane: MakeLane | None = None
+) -> Parts:
+    """Return parts whose lanes take one millisecond a batch, unless `make_lane` makes others."""
     profile = Profile(size=(8, 8))
     ring = make_ring(settings.max_batch, profile)
     device = "cuda" if on_gpu else "cpu"
@@ -49,7 +55,7 @@ def simulated_parts(settings: ServerSettings, *, on_gpu: bool = False) -> Parts:
         info,
         profile,
         ring,
-        lambda: kind(ring, DIMENSIONS, 0.001),
+        lambda: make_lane(ring) if make_lane else kind(ring, DIMENSIONS, 0.001),
         _encode_texts,
         memory_bytes=(lambda: (2**30, 2**34)) if on_gpu else None,
     )
@@ -66,13 +72,17 @@ def _encode_texts(texts: Sequence[str]) -> npt.NDArray[np.float32]:
 
 
 @contextmanager
-def simulated_web(*, on_gpu: bool = False, **values: object) -> Iterator[tuple[Pipeline, Web]]:
+def simulated_web(
+    *, on_gpu: bool = False, make_lane: MakeLane | None = None, **values: object
+) -> Iterator[tuple[Pipeline, Web]]:
     """Build the server, warm it up, and end its threads afterwards; `values` are settings."""
     fields: dict[str, object] = {"model": "simulated", "cpu_limit": 2.0, "max_batch": 4}
     settings = settings_with(**(fields | values))
     instruments = Instruments(CollectorRegistry())
     pipeline = build_pipeline(
-        settings, instruments, lambda wanted: simulated_parts(wanted, on_gpu=on_gpu)
+        settings,
+        instruments,
+        lambda wanted: simulated_parts(wanted, on_gpu=on_gpu, make_lane=make_lane),
     )
     serving = Serving(settings, instruments)
     serving.serve(pipeline, FixedReporter(settings))

@@ -5,10 +5,13 @@ And nothing that a client can send makes a new series.
 
 import asyncio
 import base64
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -21,10 +24,13 @@ from embedding_contract.metrics import Metric
 from embedding_contract.tuning import Setting, TuningFile, dump_tuning
 from embedding_service import metrics as instruments
 from embedding_service.engine import cpu_limit
+from embedding_service.engine.lane import Lane, LaneResult
 from embedding_service.engine.pipeline import Pipeline
+from embedding_service.engine.simulated_lane import SimulatedLane
+from embedding_service.engine.slots import SlotRing
 from embedding_service.retune import TuningWatch
 from fakes.promtool import complaints, promtool
-from fakes.simulated import simulated_web
+from fakes.simulated import DIMENSIONS, simulated_web
 from fakes.waiting import until
 from fakes.web import Web, over_socket
 from load.photographs import photographs
@@ -99,6 +105,8 @@ def every_outcome(server: Server) -> None:
     assert server.ask("a cat") == 200
     assert server.ask([]) == 400
     assert server.ask("broken") == 500
+    late = {"x-deadline-seconds": "0"}
+    assert server.web.ask("POST", URL, json={"input": "a"}, headers=late).status_code == 504
     asyncio.run(_refused_and_left(server))
     for outcome in contract.REQUEST_OUTCOMES:
         assert server.value(contract.REQUESTS, outcome=outcome) > before[outcome], outcome
@@ -107,18 +115,17 @@ def every_outcome(server: Server) -> None:
 async def _refused_and_left(server: Server) -> None:
     """One request holds the only permit, one waits and leaves, one finds the queue full."""
     admission = server.pipeline.admission
-    await admission.acquire(1.0)
-    async with over_socket(server.web) as client:
+    async with admission.permit(1.0), over_socket(server.web) as client:
         waiting = asyncio.create_task(client.post(URL, json={"input": "a cat"}))
         await until(lambda: admission.waiting == 1)
         assert server.value(contract.INFLIGHT_REQUESTS) == 1
         assert server.value(contract.WAITING_REQUESTS) == 1
+        assert server.value(contract.PERMITS_IN_USE) == 1
         assert (await client.post(URL, json={"input": "a cat"})).status_code == 429
         waiting.cancel()
         await until(lambda: admission.waiting == 0)
         left = {"outcome": "cancelled"}
         await until(lambda: server.value(contract.REQUESTS, **left) > 0)
-    admission.release(0.1)
     assert server.value(contract.INFLIGHT_REQUESTS) == 0
 
 
@@ -150,6 +157,66 @@ def grows(metric: Metric, part: str = "") -> Callable[[Server], None]:
         assert server.total(metric, part) > before
 
     return check
+
+
+class GuidedLane(SimulatedLane):
+    """Waits for `go`, and breaks while `broken` is set."""
+
+    def __init__(self, ring: SlotRing) -> None:
+        super().__init__(ring, DIMENSIONS)
+        self.go = threading.Event()
+        self.go.set()
+        self.broken = False
+
+    def run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
+        self.go.wait(10)
+        if self.broken:
+            raise RuntimeError("the device is on fire")
+        return super().run(slots, copied)
+
+
+@contextmanager
+def another_server(**values: Any) -> Iterator[tuple[Server, list[GuidedLane]]]:
+    """Start one more server for a moment, whose lanes the test can stop and break."""
+    lanes: list[GuidedLane] = []
+
+    def make(ring: SlotRing) -> Lane:
+        lanes.append(GuidedLane(ring))
+        return lanes[-1]
+
+    with TemporaryDirectory() as folder, simulated_web(make_lane=make, **values) as (pipeline, web):
+        yield Server(pipeline, web, Path(folder)), lanes
+
+
+def cache(_: Server) -> None:
+    with another_server(cache_bytes=2**20) as (server, _lanes):
+        assert server.value(contract.CACHE_BYTES) == 0
+        for misses, hits in ((1, 0), (1, 1)):
+            server.picture()
+            assert server.value(contract.CACHE_LOOKUPS, outcome="miss") == misses
+            assert server.value(contract.CACHE_LOOKUPS, outcome="hit") == hits
+        assert server.value(contract.CACHE_BYTES) > 0
+
+
+def shared(_: Server) -> None:
+    async def twice(server: Server, lane: GuidedLane) -> None:
+        lane.go.clear()
+        async with over_socket(server.web) as client:
+            both = [asyncio.create_task(client.post(URL, json={"input": URI})) for _ in range(2)]
+            await until(lambda: server.value(contract.SHARED_IMAGES) == 1)
+            lane.go.set()
+            assert [(await one).status_code for one in both] == [200, 200]
+
+    with another_server() as (server, lanes):
+        asyncio.run(twice(server, lanes[0]))
+
+
+def replacements(_: Server) -> None:
+    with another_server() as (server, lanes):
+        lanes[0].broken = True
+        assert server.ask(URI) == 500
+        asyncio.run(until(lambda: server.value(contract.LANE_REPLACEMENTS) == 1))
+        assert server.ask(URI) == 200
 
 
 def setting(server: Server) -> None:
@@ -224,6 +291,11 @@ MOVES: dict[Metric, Callable[[Server], None]] = {
     contract.STAGE_WAIT: stages(contract.STAGE_WAIT),
     contract.INFLIGHT_REQUESTS: every_outcome,
     contract.WAITING_REQUESTS: every_outcome,
+    contract.PERMITS_IN_USE: every_outcome,
+    contract.CACHE_LOOKUPS: cache,
+    contract.CACHE_BYTES: cache,
+    contract.SHARED_IMAGES: shared,
+    contract.LANE_REPLACEMENTS: replacements,
     contract.BATCH_SIZE: grows(contract.BATCH_SIZE, "_sum"),
     contract.BATCHES: grows(contract.BATCHES),
     contract.NUM_STREAMS: setting,

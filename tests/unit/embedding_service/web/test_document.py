@@ -127,6 +127,10 @@ REAL: dict[str, tuple[str, str, int, Ask]] = {
     "big": (V1, "post", 413, lambda web, _: web.ask("POST", V1, content=b" " * 5000)),
     "full": (V1, "post", 429, lambda web, _: full(web, V1)),
     "broken": (V1, "post", 500, lambda web, _: broken(web, V1)),
+    "late": (
+        V1, "post", 504,
+        lambda web, _: web.ask("POST", V1, json=TEXT, headers={"x-deadline-seconds": "0"}),
+    ),
     "draining": (V1, "post", 503, lambda _, __: draining(V1)),
     "files": ("/embed", "post", 200, lambda web, _: web.ask("POST", "/embed", files=FILE)),
     "bad file": (
