@@ -11,7 +11,7 @@ CLUSTER := $(BIN)/python k8s/local/cluster.py
 READY := .venv/.ready
 E2E := tests/e2e
 
-.PHONY: help setup demo test test-unit test-go test-e2e lint format generate bench cluster-up cluster-down cluster-status clean
+.PHONY: help setup demo test test-unit test-go test-e2e lint format generate bench bench-overload soak cluster-up cluster-down cluster-status clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,12 @@ generate: $(READY) ## write the generated files again (the CRD and the chart's c
 
 bench: $(READY) ## measure the server against the origin's design (reports/bench.json)
 	@$(BIN)/python tests/bench/compare.py
+
+bench-overload: $(READY) ## hold the server at 3 x its capacity (SECONDS=300; reports/overload.json)
+	@PYTHONPATH=tests $(BIN)/python -m endurance overload --seconds $(or $(SECONDS),300)
+
+soak: $(READY) ## live settings, slow clients and SIGTERM under load (CHANGES=200; reports/soak.json)
+	@PYTHONPATH=tests $(BIN)/python -m endurance soak --changes $(or $(CHANGES),200)
 
 cluster-up: $(READY) ## start a real control plane on this machine, without root
 	@$(CLUSTER) up
