@@ -75,8 +75,8 @@ generate: $(READY) ## write the generated files again (the CRD and the chart's c
 bench: $(READY) ## measure the server against the origin's design (reports/bench.json)
 	@$(BIN)/python tests/bench/compare.py
 
-bench-overload: $(READY) ## hold the server at 3 x its capacity (SECONDS=300; reports/overload.json)
-	@PYTHONPATH=tests $(BIN)/python -m endurance overload --seconds $(or $(SECONDS),300)
+bench-overload: $(READY) ## hold the server at 3 x its capacity (DURATION=300; reports/overload.json)
+	@PYTHONPATH=tests $(BIN)/python -m endurance overload --seconds $(or $(DURATION),300)
 
 soak: $(READY) ## live settings, slow clients and SIGTERM under load (CHANGES=200; reports/soak.json)
 	@PYTHONPATH=tests $(BIN)/python -m endurance soak --changes $(or $(CHANGES),200)

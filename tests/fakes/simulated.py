@@ -105,7 +105,7 @@ def ask(web: Web, request: Request, images: int, app: ASGIApp | None = None) -> 
             asked.complete = not message.get("more_body", False)
 
     work = (app or create_app(web.serving))(_scope(request), receive, send)
-    asked.task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    asked.task = asyncio.ensure_future(work)
     return asked
 
 

@@ -68,7 +68,8 @@ class Body:
         self._complete = False
         self._since: float | None = None
         self._early_bytes = 0
-        self._lend, self._take = _nothing, _nothing
+        self._lend: Step = _nothing
+        self._take: Step = _nothing
         self._lent = False
 
     def holds(self, *, lend: Step, take: Step) -> None:
