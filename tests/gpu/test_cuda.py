@@ -69,7 +69,7 @@ def running() -> Iterator[tuple[Pipeline, CollectorRegistry]]:
 
 
 def lanes(pipeline: Pipeline) -> list[CudaLane]:
-    return [thread.lane for thread in pipeline._lanes if isinstance(thread.lane, CudaLane)]
+    return [thread.lane for thread in pipeline._lanes.threads if isinstance(thread.lane, CudaLane)]
 
 
 def test_vectors_are_open_clips_own(
