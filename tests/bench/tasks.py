@@ -1,0 +1,47 @@
+"""Ask `bench.bare`, in a process of its own, what a part of the server costs alone."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.processes import child
+from bench.runs import CORES
+
+_LOAD_SECONDS = 180.0
+
+
+def _asked(
+    what: str, settings: Mapping[str, str], files: Sequence[Path], seconds: float, batch: float
+) -> dict[str, Any]:
+    task = {
+        "what": what,
+        "environment": {**settings, "EMBEDDING_PORT": "0"},
+        "files": [str(file) for file in files],
+        "seconds": seconds,
+        "batch": batch,
+        "threads": CORES,
+    }
+    answer: dict[str, Any] = json.loads(
+        child("bench.bare", json.dumps(task), _LOAD_SECONDS + 5 * seconds)
+    )
+    return answer
+
+
+def forward_of(settings: Mapping[str, str], seconds: float) -> dict[str, Any]:
+    """Return images/s of the bare forward: `open_clip` and `lane` by batch, and the `best`."""
+    return _asked("forward", settings, (), seconds, 0)
+
+
+def one_image_of(
+    settings: Mapping[str, str], file: Path, seconds: float
+) -> dict[str, float]:
+    """Return seconds of `decode` and `forward` of one image."""
+    return _asked("one_image", settings, (file,), seconds, 1)
+
+
+def stages_of(
+    settings: Mapping[str, str], files: Sequence[Path], seconds: float, batch: float
+) -> dict[str, float]:
+    """Return CPU seconds an image of `decode`, `resize`, `forward` (at this batch), `answer`."""
+    return _asked("stages", settings, files, seconds, batch)
