@@ -48,6 +48,9 @@ class Order:
     warm_seconds: float
     seconds: float
     server_pid: int
+    drain_seconds: float = 0.0
+    """How long to wait for requests in flight at the end, for the sake of who comes next: most
+    servers compute on for a client that has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,12 @@ class Client(threading.Thread):
         self.stopping = threading.Event()
 
     def run(self) -> None:
+        try:
+            self._ask_on()
+        finally:
+            self._connection.close()
+
+    def _ask_on(self) -> None:
         failures = 0
         while not self.stopping.is_set() and failures < MAX_FAILURES:
             began = time.monotonic()
@@ -263,6 +272,9 @@ def run(order: Order) -> Result:
     end = usage(server)
     for client in clients:
         client.stopping.set()
+    deadline = end.clock + order.drain_seconds
+    for client in clients:
+        client.join(max(0.0, deadline - time.monotonic()))
     return summed(ledger, begin, end)
 
 

@@ -35,9 +35,7 @@ def own_choice_for(row: Row, files: Sequence[Path], load: Load, turns: int) -> O
     """Start Sluice without knobs, see what it takes, and measure it where that differs."""
     with running(sluice(row.model, row.precision, None)) as server:
         found = samples(server.get(METRICS_PATH))
-        knobs = Knobs(
-            int(found[metrics.NUM_STREAMS.name]), int(found[metrics.SEMAPHORE_SIZE.name])
-        )
+        knobs = Knobs(int(found[metrics.NUM_STREAMS.name]), int(found[metrics.SEMAPHORE_SIZE.name]))
         if knobs == row.knobs:
             return OwnChoice(knobs, [])
         runs = [loaded(f"Sluice {knobs}", server, files, load) for _ in range(turns)]

@@ -126,7 +126,7 @@ def measured(order: Order) -> Result:
     Raises:
         RuntimeError: the client broke; the text has its last words.
     """
-    limit = order.warm_seconds + order.seconds + 120
+    limit = order.warm_seconds + order.seconds + order.drain_seconds + 120
     answer = child("bench.client", json.dumps(asdict(order)), limit)
     document = json.loads(answer)
     document["vectors"] = {int(key): value for key, value in document["vectors"].items()}

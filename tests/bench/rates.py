@@ -20,7 +20,15 @@ class Spread:
     highest: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.lowest:.2f} to {self.highest:.2f})"
+        if math.isnan(self.median):
+            return "not measured"
+        return f"{self.median:.2f} ({self.range()})"
+
+    def range(self, scale: float = 1.0, digits: int = 2) -> str:
+        """Return `lowest to highest`, empty when nothing was measured."""
+        if math.isnan(self.median):
+            return ""
+        return f"{self.lowest * scale:.{digits}f} to {self.highest * scale:.{digits}f}"
 
 
 def spread(values: Sequence[float]) -> Spread:

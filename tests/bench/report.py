@@ -41,12 +41,10 @@ def _targets_of_row(row: Row) -> list[Target]:
     if (aim := AIMS.get((row.model, row.image_set))) is not None:
         what = f"images/s against the origin's design, {_name(row)}"
         ratio = row.ratio
-        note = f"{ratio.lowest:.2f} to {ratio.highest:.2f}"
-        found.append(at_least(what, "x", aim, ratio.median, note))
+        found.append(at_least(what, "x", aim, ratio.median, ratio.range()))
     if (share := row.of_bare) is not None:
-        note = f"{share.lowest:.3f} to {share.highest:.3f}"
         what = f"share of the bare forward, {_name(row)}"
-        found.append(at_least(what, "of it", 0.97, share.median, note))
+        found.append(at_least(what, "of it", 0.97, share.median, share.range(digits=3)))
     return found
 
 
@@ -54,13 +52,11 @@ def _targets_of_closer_looks(findings: Findings) -> list[Target]:
     found = []
     if (one := findings.one) is not None:
         over, aim = one.overhead, "overhead of one image over decode and forward"
-        note = f"{over.lowest * 1000:.2f} to {over.highest * 1000:.2f}"
-        found.append(at_most(aim, "ms", 1.5, over.median * 1000, note))
+        found.append(at_most(aim, "ms", 1.5, over.median * 1000, over.range(1000)))
     if (many := findings.many) is not None:
         ratio = many.ratio
         what = f"images/s with {many.clients} clients against {findings.clients}"
-        note = f"{ratio.lowest:.3f} to {ratio.highest:.3f}"
-        found.append(at_least(what, "of it", 0.95, ratio.median, note))
+        found.append(at_least(what, "of it", 0.95, ratio.median, ratio.range(digits=3)))
     if findings.row("sluice-tiny", "fhd") is not None:
         what = "CPU time of the whole run that the stages do not explain, tiny, FHD"
         account = findings.account

@@ -39,6 +39,7 @@ class Load:
     least: int = LEAST_IMAGES
     most: int = MOST_IMAGES
     wire: str = "multipart"
+    drain_seconds: float = 0.0
 
     @property
     def warm_seconds(self) -> float:
@@ -99,7 +100,7 @@ def loaded(name: str, server: Running, files: Sequence[Path], load: Load) -> Run
     """Put a load on a running server and print what came of it."""
     order = Order(
         server.url, load.wire, [str(file) for file in files], load.clients, load.least, load.most,
-        load.warm_seconds, load.seconds, server.pid,
+        load.warm_seconds, load.seconds, server.pid, load.drain_seconds,
     )  # fmt: skip
     run = run_of(name, measured(order))
     print(f"    {run}", flush=True)
@@ -124,9 +125,7 @@ def origin(model: str, knobs: Knobs) -> Program:
     return Program("origin's design", command, "/readyz", python_path())
 
 
-def sluice(
-    model: str, precision: str, knobs: Knobs | None, preprocess: str = "model"
-) -> Program:
+def sluice(model: str, precision: str, knobs: Knobs | None, preprocess: str = "model") -> Program:
     """Sluice with the knobs given, or with its own choice. Everything else is as it ships, but
     for limits that a test with 300 patient clients and 12MP uploads would run into."""
     command = (sys.executable, "-m", "embedding_service")

@@ -22,11 +22,14 @@ from bench.parts_alone import (
 from bench.processes import ROOT
 from bench.report import write_report
 from bench.runs import Knobs, Load, Run, origin, run_alone, settings_of, sluice
-from bench.tasks import forward_of
 from bench.targets import table
+from bench.tasks import forward_of
 
 ORIGIN_KNOBS = (Knobs(1, 4), Knobs(4, 8))
 """The two settings that the origin was tested with. The better one on the day is the baseline."""
+
+TRY_SHARE = 0.6
+"""Of a window, to find out which setting is the better one."""
 
 CASES = (
     ("sluice-tiny", "fp32", "vga", 1.0),
@@ -44,11 +47,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--sets", default=",".join(SIZES), help="of vga, fhd, 12mp")
     parser.add_argument("--models", default="sluice-tiny,ViT-B-32")
     parser.add_argument("--pairs", type=int, help="default 3, with --quick 1")
-    parser.add_argument("--seconds", type=float, help="of one window; default 12, with --quick 4")
+    parser.add_argument("--seconds", type=float, help="of one window; default 10, with --quick 4")
     parser.add_argument("--clients", type=int, default=30)
     chosen = parser.parse_args()
     chosen.pairs = chosen.pairs or (1 if chosen.quick else 3)
-    chosen.seconds = chosen.seconds or (4.0 if chosen.quick else 12.0)
+    chosen.seconds = chosen.seconds or (4.0 if chosen.quick else 10.0)
     chosen.sets, chosen.models = chosen.sets.split(","), chosen.models.split(",")
     if unknown := set(chosen.sets) - set(SIZES):
         parser.error(f"no image set is called {', '.join(sorted(unknown))}")
@@ -90,8 +93,9 @@ class Bench:
     def _case(self, model: str, precision: str, name: str, factor: float) -> None:
         files, load = self._files[name], Load(self._chosen.clients, self._chosen.seconds * factor)
         self._say(f"{model}, {name}: which setting of the origin's design is the better one")
+        short = Load(load.clients, TRY_SHARE * load.seconds)
         choices = [
-            Choice(knobs, run_alone(origin(model, knobs), files, load)) for knobs in ORIGIN_KNOBS
+            Choice(knobs, run_alone(origin(model, knobs), files, short)) for knobs in ORIGIN_KNOBS
         ]
         knobs = max(choices, key=lambda choice: choice.run.rate).knobs
         row = Row(model, precision, name, knobs, choices)
@@ -100,7 +104,9 @@ class Bench:
             if model != "sluice-tiny":
                 row.bare.append(forward_of(settings_of(model, precision, knobs), load.seconds / 4))
                 print(f"    bare forward       {row.bare[-1]['best']:8.1f} images/s", flush=True)
-            row.pairs.append((run_alone(origin(model, knobs), files, load), self._ours(row, files, load)))
+            row.pairs.append(
+                (run_alone(origin(model, knobs), files, load), self._ours(row, files, load))
+            )
         self.findings.rows.append(row)
 
     def _ours(self, row: Row, files: list[Path], load: Load) -> Run:

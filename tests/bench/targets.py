@@ -34,10 +34,10 @@ def at_most(what: str, unit: str, most: float, value: float | None, note: str = 
 
 
 def _rounded(value: float | None) -> float | None:
-    """Four places, and never a NaN: JSON has none."""
+    """Five digits, and never a NaN: JSON has none."""
     if value is None or math.isnan(value):
         return None
-    return float(f"{value:.4g}") if abs(value) < 0.9 else round(value, 4)
+    return float(f"{value:.5g}")
 
 
 def table(rows: Sequence[Target]) -> str:

@@ -33,9 +33,7 @@ def forward_of(settings: Mapping[str, str], seconds: float) -> dict[str, Any]:
     return _asked("forward", settings, (), seconds, 0)
 
 
-def one_image_of(
-    settings: Mapping[str, str], file: Path, seconds: float
-) -> dict[str, float]:
+def one_image_of(settings: Mapping[str, str], file: Path, seconds: float) -> dict[str, float]:
     """Return seconds of `decode` and `forward` of one image."""
     return _asked("one_image", settings, (file,), seconds, 1)
 

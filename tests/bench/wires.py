@@ -60,7 +60,7 @@ class Multipart:
         self._first = spoiled if spoil else marked
         self._sign = b'"code":"not_an_image"' if spoil else b'":['
         self._heads = [
-            b"\r\n--%s\r\nContent-Disposition: form-data; name=\"files\"; "
+            b'\r\n--%s\r\nContent-Disposition: form-data; name="files"; '
             b'filename="%02d.jpg"\r\nContent-Type: image/jpeg\r\n\r\n' % (self._boundary, number)
             for number in range(100)
         ]
