@@ -77,7 +77,7 @@ class Bench:
                     if peer.name in turn.runs
                 ]
                 if pairs:
-                    lowest, others = _lowest_cosine(pairs), _lowest_of_others(pairs)
+                    lowest, others = _lowest_cosine(pairs), _nearest_other(pairs)
                     self.findings.rows.append(Against(peer, key, pairs, lowest, others))
         self.findings.minutes = (time.monotonic() - self._began) / 60
 
@@ -135,15 +135,15 @@ def _lowest_cosine(pairs: list[tuple[Run, Run]]) -> float | None:
     return min(cosines, default=None)
 
 
-def _lowest_of_others(pairs: list[tuple[Run, Run]]) -> float | None:
-    """The lowest cosine between different photographs, in our own vectors."""
+def _nearest_other(pairs: list[tuple[Run, Run]]) -> float | None:
+    """The highest cosine between different photographs, in our own vectors."""
     vectors = [ours.result.vectors for _, ours in pairs]
     cosines = [
         cosine(known[one], known[other])
         for known in vectors
         for one, other in combinations(sorted(known), 2)
     ]
-    return min(cosines, default=None)
+    return max(cosines, default=None)
 
 
 def main() -> int:

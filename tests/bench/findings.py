@@ -60,12 +60,12 @@ class Row:
 class Cosines:
     """Of vectors that both servers made of the same photographs by the same preprocessing.
 
-    `lowest` is over equal photographs; `of_others` is the lowest cosine between different ones: it
-    says how much a wrong answer would show.
+    `lowest` is over equal photographs; `nearest_other` is the highest cosine between different
+    ones: a mixed-up answer would have that at most.
     """
 
     lowest: float
-    of_others: float
+    nearest_other: float
 
 
 @dataclass(frozen=True, slots=True)

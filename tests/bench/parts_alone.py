@@ -27,7 +27,7 @@ def cosines_for(model: str, precision: str, knobs: Knobs, files: Sequence[Path])
         raise RuntimeError("a server did not give a vector for each photograph of the check")
     return Cosines(
         min(cosine(ours[one], theirs[one]) for one in ours),
-        min(cosine(ours[one], theirs[other]) for one, other in combinations(sorted(ours), 2)),
+        max(cosine(ours[one], theirs[other]) for one, other in combinations(sorted(ours), 2)),
     )
 
 

@@ -30,7 +30,7 @@ def targets_of(findings: Findings) -> list[Target]:
             at_least(
                 f"cosine to the origin's design, {model} {precision}, same preprocessing",
                 "cosine", 0.999, cosines.lowest,
-                f"lowest between different photographs: {cosines.of_others:.4f}",
+                f"different photographs: {cosines.nearest_other:.4f} at most",
             )
         )  # fmt: skip
     return rows + _targets_of_closer_looks(findings)

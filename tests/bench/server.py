@@ -81,8 +81,8 @@ class Bench:
             if model in self._chosen.models and name in self._chosen.sets:
                 self._case(model, precision, name, factor)
         for row in self.findings.rows:
-            self._say(f"cosine to the origin's vectors, {row.model} {row.precision}")
             if (row.model, row.precision) not in self.findings.cosines:
+                self._say(f"cosine to the origin's vectors, {row.model} {row.precision}")
                 cosines = cosines_for(row.model, row.precision, row.knobs, self._files["vga"])
                 self.findings.cosines[row.model, row.precision] = cosines
         tiny = self.findings.row("sluice-tiny", "fhd")

@@ -22,15 +22,15 @@ LEAST_COSINE: Final = 0.98
 class Against:
     """One peer at one load: pairs of (peer, Sluice).
 
-    `cosine` is the lowest of a photograph's vector to ours, `of_others` the lowest between
-    different photographs: it says how much a wrong vector would show.
+    `cosine` is the lowest of a photograph's vector to ours, `nearest_other` the highest
+    between different photographs: a mixed-up answer would have that at most.
     """
 
     peer: Peer
     key: Key
     pairs: list[tuple[Run, Run]]
     cosine: float | None
-    of_others: float | None
+    nearest_other: float | None
 
     @property
     def name(self) -> str:
@@ -91,8 +91,8 @@ def targets_of(findings: PeerFindings) -> list[Target]:
 def _computes_the_same(peer: Peer, rows: list[Against]) -> Target:
     known = [row.cosine for row in rows if row.cosine is not None]
     lowest = min(known) if len(known) == len(rows) else None
-    others = min((row.of_others for row in rows if row.of_others is not None), default=None)
-    note = "" if others is None else f"lowest between different photographs: {others:.4f}"
+    others = max((one for row in rows if (one := row.nearest_other) is not None), default=None)
+    note = "" if others is None else f"different photographs: {others:.4f} at most"
     what = f"cosine of {peer.name}'s vectors to ours: it computes the same"
     return at_least(what, "cosine", LEAST_COSINE, lowest, note)
 
