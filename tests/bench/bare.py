@@ -32,7 +32,10 @@ BATCHES: Final = (8, 16, 32)
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What to measure. `environment` holds the settings that the server itself is given."""
+    """What to measure. `environment` holds the settings that the server itself is given.
+
+    `threads` is how many threads there are to share: one for each core.
+    """
 
     what: str
     environment: dict[str, str]
@@ -63,21 +66,21 @@ def timed(work: Callable[[], object], seconds: float, warm: int = 3) -> Cost:
     return Cost(float(np.median(walls)), (time.process_time() - processor) / len(walls))
 
 
-def timed_in_threads(work: Callable[[], object], seconds: float, threads: int) -> float:
-    """Repeat in as many threads as there are cores; return CPU seconds of one call.
+def timed_in_threads(works: Sequence[Callable[[], object]], seconds: float) -> float:
+    """Repeat each work in a thread of its own; return CPU seconds of one call.
 
     A core whose neighbour works too is slower than one alone, and in the server it does.
     """
-    counts = [0] * threads
+    counts = [0] * len(works)
     end = time.perf_counter() + seconds
 
-    def repeat(index: int) -> None:
+    def repeat(index: int, work: Callable[[], object]) -> None:
         torch.set_num_threads(1)
         while counts[index] < 3 or time.perf_counter() < end:
             work()
             counts[index] += 1
 
-    workers = [threading.Thread(target=repeat, args=(index,)) for index in range(threads)]
+    workers = [threading.Thread(target=repeat, args=each) for each in enumerate(works)]
     processor = time.process_time()
     for worker in workers:
         worker.start()
@@ -88,8 +91,7 @@ def timed_in_threads(work: Callable[[], object], seconds: float, threads: int) -
 
 def forward(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, Any]:
     """The bare forward: open_clip's own, and the server's lane; images/s at each batch."""
-    plain = _plain(task, settings)
-    lane = _lane(task, parts)
+    plain, lane = _plain(task, settings), _lane(parts, task.threads)
     share = task.seconds / (2 * len(BATCHES))
     found: dict[str, Any] = {"threads": task.threads}
     for name, run in (("open_clip", plain), ("lane", lane)):
@@ -115,12 +117,23 @@ def _plain(task: Task, settings: ServerSettings) -> Callable[[int], Callable[[],
     return run
 
 
-def _lane(task: Task, parts: Parts) -> Callable[[int], Callable[[], object]]:
+def _lane(parts: Parts, threads: int) -> Callable[[int], Callable[[], object]]:
     lane = parts.make_lane()
     lane.start()
-    lane.share(task.threads)
-    parts.ring.pixels[:] = np.random.default_rng(0).integers(0, 256, parts.ring.pixels.shape)
-    return lambda size: lambda: lane.run(list(range(size)), lambda: None)
+    parts.ring.pixels[:] = np.random.default_rng(0).integers(
+        0, 256, parts.ring.pixels.shape, np.uint8
+    )
+
+    def once(size: int) -> object:
+        lane.share(threads)  # here: it holds for the thread that calls
+        return lane.run(list(range(size)), lambda: None)
+
+    return lambda size: lambda: once(size)
+
+
+def _share(task: Task, settings: ServerSettings) -> int:
+    """Threads of one lane, as the server shares them out."""
+    return max(1, task.threads // settings.num_streams)
 
 
 def one_image(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, Any]:
@@ -132,8 +145,7 @@ def one_image(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, A
             lambda: prepare(data, parts.profile, settings.max_image_pixels, parts.resample),
             task.seconds / 2,
         )
-    torch.set_num_threads(task.threads)
-    computed = timed(_lane(task, parts)(1), task.seconds / 2)
+    computed = timed(_lane(parts, _share(task, settings))(1), task.seconds / 2)
     return {"decode": decoded.wall, "forward": computed.wall}
 
 
@@ -142,13 +154,12 @@ def stages(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, Any]
     share = task.seconds / 4
     images = _Images(task.files, parts, settings.max_image_pixels)
     found = {
-        "decode": timed_in_threads(images.decode_one, share, task.threads),
-        "resize": timed_in_threads(images.render_one, share, task.threads),
+        "decode": timed_in_threads([images.decode_one] * task.threads, share),
+        "resize": timed_in_threads([images.render_one] * task.threads, share),
     }
-    # Threads of the pools above are gone; the lane's own have not begun.
-    torch.set_num_threads(task.threads)
     size = max(1, min(round(task.batch), settings.max_batch))
-    found["forward"] = timed(_lane(task, parts)(size), share).cpu / size
+    lanes = [_lane(parts, _share(task, settings)) for _ in range(settings.num_streams)]
+    found["forward"] = timed_in_threads([lane(size) for lane in lanes], share) / size
     names = [f"{number:02d}.jpg" for number in range(40)]
     vectors = list(np.random.default_rng(0).random((40, parts.info.dimensions), np.float32))
     found["answer"] = timed(lambda: named_json(names, vectors), share / 4).cpu / 40

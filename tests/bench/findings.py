@@ -129,6 +129,11 @@ class Findings:
         return next((row for row in self.rows if (row.model, row.image_set) == wanted), None)
 
     @property
+    def foreign(self) -> float:
+        """The largest share of the machine that others used in a run of a pair."""
+        return max((run.foreign for row in self.rows for run in row.runs), default=0.0)
+
+    @property
     def failed(self) -> int:
         """Failed requests of Sluice in all runs."""
         runs = [ours for row in self.rows for _, ours in row.pairs]

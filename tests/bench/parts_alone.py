@@ -54,13 +54,15 @@ def many_clients_for(row: Row, files: Sequence[Path], load: Load, turns: int) ->
     return ManyClients(few, many, MANY_CLIENTS)
 
 
-def one_image_for(row: Row, file: Sequence[Path], seconds: float, turns: int) -> OneImage:
+def one_image_for(
+    row: Row, knobs: Knobs, file: Sequence[Path], seconds: float, turns: int
+) -> OneImage:
     """One client that sends one image after the other, and its decode and forward alone."""
-    settings = settings_of(row.model, row.precision, row.knobs)
+    settings = settings_of(row.model, row.precision, knobs)
     request: list[float] = []
     alone: list[dict[str, float]] = []
     failed = 0
-    with running(sluice(row.model, row.precision, row.knobs)) as server:
+    with running(sluice(row.model, row.precision, knobs)) as server:
         for _ in range(turns):
             alone.append(one_image_of(settings, file[0], seconds))
             run = loaded("one image", server, file, Load(1, seconds, least=1, most=1))
@@ -85,7 +87,8 @@ def account_for(
     """
     with running(sluice(row.model, row.precision, row.knobs)) as server:
         before = samples(server.get(METRICS_PATH))
-        whole = loaded("the whole run", server, files, load)
+        longer = Load(load.clients, 2 * load.seconds)  # it is one run, not the median of some
+        whole = loaded("the whole run", server, files, longer)
         after = samples(server.get(METRICS_PATH))
         refused = Load(load.clients, load.seconds / 2, wire="spoiled")
         empty = loaded("no image is one", server, files, refused)

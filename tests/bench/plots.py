@@ -44,6 +44,8 @@ def throughput(findings: Findings, file: Path) -> None:
     names = [f"{row.model}\n{row.image_set.upper()}, {row.precision}" for row in findings.rows]
     axes.set_xticks(range(len(names)), names)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_ylabel("images/s (logarithmic)")
     axes.set_title("Origin's design, fp32 (grey) and Sluice (blue)")
     save(figure, file)

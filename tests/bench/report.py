@@ -1,14 +1,16 @@
 """The report of `make bench-server`: Markdown, targets and pictures out of the findings."""
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bench.account import account_table, verdict
-from bench.findings import Findings, Row
+from bench.findings import Findings, OwnChoice, Row
 from bench.machine import described
 from bench.plots import latencies, stage_shares, throughput
+from bench.rates import spread
 from bench.runs import LEAST_IMAGES, MOST_IMAGES, settings_of
 from bench.targets import Target, at_least, at_most, table, write
 
@@ -18,6 +20,9 @@ AIMS = {
     ("ViT-B-32", "vga"): 3.5,
 }
 """Images/s against the origin's design. VGA with the tiny model is measured without an aim."""
+
+QUIET = 0.10
+"""Others may use this share of the cores; the kernel's own work for loopback counts as others."""
 
 
 def targets_of(findings: Findings) -> list[Target]:
@@ -81,6 +86,11 @@ def markdown(findings: Findings, targets: list[Target]) -> str:
         f"warm-up excluded; the whole took {findings.minutes:.0f} minutes",
         *(f"- {name}: {text}" for name, text in findings.sets.items()),
     ]
+    if findings.foreign > QUIET:
+        head.append(
+            "- **The machine was not quiet: others used up to "
+            f"{findings.foreign:.0%} of its cores. Take no figure from this run.**"
+        )
     parts = [
         "\n".join(head),
         "## Targets\n\n" + table(targets),
@@ -144,11 +154,23 @@ def _settings(findings: Findings) -> str:
         rates = ", ".join(f"{run.rate:.1f}" for run in own.runs)
         said = f"images/s in {len(own.runs)} runs: {rates}" if own.runs else "the same as above"
         lines += ["", f"Sluice without knobs takes {own.knobs}, tiny, FHD: {said}."]
+        if own.runs:
+            lines[-1] += f" That is {_own_ratio(findings, own)} x the origin's median."
     if findings.rows:
         row = findings.rows[0]
         settings = settings_of(row.model, row.precision, row.knobs)
-        lines += ["", "Sluice's variables: " + ", ".join(f"{k}={v}" for k, v in settings.items())]
+        lines += [
+            "",
+            "Sluice's variables: "
+            + ", ".join(f"{name}={value}" for name, value in settings.items() if value != "{port}"),
+        ]
     return "\n".join(lines)
+
+
+def _own_ratio(findings: Findings, own: OwnChoice) -> str:
+    tiny = findings.row("sluice-tiny", "fhd")
+    base = tiny.origin_rate.median if tiny is not None else math.nan
+    return str(spread([run.rate / base for run in own.runs]))
 
 
 def _many(findings: Findings) -> str:
@@ -170,8 +192,8 @@ def _one(findings: Findings) -> str:
     lines = [
         "## One image",
         "",
-        "One client, one VGA image a request (multipart, keep-alive). Medians in milliseconds; "
-        "overhead is request - decode - forward.",
+        "One client, one VGA image a request (multipart, keep-alive), the knobs that Sluice takes "
+        "itself. Medians in milliseconds; overhead is request - decode - forward.",
         "",
         "| request | decode alone | forward alone | overhead |",
         "|---|---|---|---|",

@@ -116,12 +116,12 @@ class Bench:
         chosen, files = self._chosen, self._files["fhd"]
         load = Load(chosen.clients, chosen.seconds)
         self._say("Sluice with the knobs that it chooses itself, tiny, FHD")
-        self.findings.own_choice = own_choice_for(tiny, files, load, chosen.pairs)
+        own = self.findings.own_choice = own_choice_for(tiny, files, load, chosen.pairs)
         self._say("300 clients against 30, tiny, FHD")
         self.findings.many = many_clients_for(tiny, files, load, chosen.pairs)
         self._say("one image at a time, tiny, VGA")
         self.findings.one = one_image_for(
-            tiny, self._files["vga"][:1], chosen.seconds / 2, chosen.pairs
+            tiny, own.knobs, self._files["vga"][:1], chosen.seconds / 2, chosen.pairs
         )
         self._say("the stages by themselves, tiny, FHD")
         self.findings.account, self.findings.own_metrics = account_for(tiny, files, load)

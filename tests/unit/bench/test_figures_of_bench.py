@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from bench.peers.report import targets_of as peer_targets
 from bench.peers.report import write_report as write_peers
 from bench.processes import grown, samples
 from bench.rates import images_per_second, ratios, seconds_at, spread
-from bench.report import targets_of, write_report
+from bench.report import markdown, targets_of, write_report
 from bench.runs import CORES, Knobs, Run, run_of
 from bench.targets import at_least, at_most, table
 
@@ -127,6 +128,14 @@ def test_every_target_is_met_by_a_fast_server_and_the_report_is_whole(tmp_path: 
     assert "overhead is request - decode - forward" in text
     for picture in ("throughput", "stages", "latency"):
         assert (tmp_path / f"server-{picture}.png").stat().st_size > 5000
+
+
+def test_a_noisy_machine_is_said_loudly() -> None:
+    found = findings(4.0)
+    assert "not quiet" not in markdown(found, [])
+    busy = replace(found.rows[0].pairs[0][1], foreign=0.3)
+    found.rows[0].pairs.append((busy, busy))
+    assert "others used up to 30%" in markdown(found, [])
 
 
 def test_a_slow_server_misses_its_targets() -> None:
