@@ -41,5 +41,6 @@ def one_image_of(settings: Mapping[str, str], file: Path, seconds: float) -> dic
 def stages_of(
     settings: Mapping[str, str], files: Sequence[Path], seconds: float, batch: float
 ) -> dict[str, float]:
-    """Return CPU seconds an image of `decode`, `resize`, `forward` (at this batch), `answer`."""
+    """Return CPU seconds an image of `decode`, `resize`, `forward` (at this batch), `answer`, and
+    of `waiting for each other`."""
     return _asked("stages", settings, files, seconds, batch)

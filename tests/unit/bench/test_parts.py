@@ -33,7 +33,9 @@ def test_the_stages_of_the_server_are_measured_alone(tmp_path: Path) -> None:
     files = written("vga", tmp_path)
     settings = settings_of(TINY_MODEL, "fp32", Knobs(1, 4))
     stages = stages_of(settings, files, 0.4, 8)
-    assert list(stages) == ["decode", "resize", "forward", "answer"]
+    assert set(stages) == {"decode", "resize", "forward", "answer", "waiting for each other"}
+    waiting = stages.pop("waiting for each other")
+    assert abs(waiting) < 10
     assert all(0 < cost < 10 for cost in stages.values())
     one = one_image_of(settings, files[0], 0.2)
     assert set(one) == {"decode", "forward"}
