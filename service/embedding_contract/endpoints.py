@@ -13,6 +13,12 @@ LIVE_PATH = "/livez"
 READY_PATH = "/readyz"
 METRICS_PATH = "/metrics"
 
+PRIORITY_HEADER = "X-Priority"
+"""A request's class: live (somebody waits) or bulk (an album). Absent: its size decides."""
+
+DEADLINE_HEADER = "X-Deadline-Seconds"
+"""Seconds that the client still waits for the answer, from now on; a number."""
+
 TUNING_DIRECTORY = "/etc/embedding/tuning"
 """Where the tuning ConfigMap is mounted, as a directory: a subPath mount would never update."""
 
@@ -21,6 +27,12 @@ TUNING_FILE = "tuning.json"
 
 IMAGE_FOLDER = "/var/lib/embedding/images"
 """Where the optional local image folder is mounted."""
+
+API_KEYS_DIRECTORY = "/etc/embedding/api-keys"
+"""Where the optional Secret of API keys is mounted, as a directory: so it can be renewed."""
+
+API_KEYS_FILE = "keys"
+"""File name below API_KEYS_DIRECTORY."""
 
 NUDGE_ANNOTATION = "sluice.dev/tuning-generation"
 """A change of this pod annotation makes the kubelet refresh the mounted ConfigMap at once."""
@@ -40,6 +52,15 @@ class Environment:
     POD_NAME = "EMBEDDING_POD_NAME"
     TUNING_DIRECTORY = "EMBEDDING_TUNING_DIRECTORY"
     IMAGE_FOLDER = "EMBEDDING_IMAGE_FOLDER"
+    FETCH_URLS = "EMBEDDING_FETCH_URLS"
+    FETCH_HOSTS = "EMBEDDING_FETCH_HOSTS"
+    FETCH_NETWORKS = "EMBEDDING_FETCH_NETWORKS"
+    FETCH_TIMEOUT_SECONDS = "EMBEDDING_FETCH_TIMEOUT_SECONDS"
+    FETCH_REDIRECTS = "EMBEDDING_FETCH_REDIRECTS"
+    FETCH_CONCURRENCY = "EMBEDDING_FETCH_CONCURRENCY"
+    MAX_FETCH_BYTES = "EMBEDDING_MAX_FETCH_BYTES"
+    OBJECT_PREFIXES = "EMBEDDING_OBJECT_PREFIXES"
+    API_KEYS_FILE = "EMBEDDING_API_KEYS_FILE"
     HOST = "EMBEDDING_HOST"
     PORT = "EMBEDDING_PORT"
     NUM_STREAMS = "EMBEDDING_NUM_STREAMS"
@@ -49,6 +70,11 @@ class Environment:
     MAX_BATCH = "EMBEDDING_MAX_BATCH"
     QUEUE_SIZE = "EMBEDDING_QUEUE_SIZE"
     QUEUE_TIMEOUT_SECONDS = "EMBEDDING_QUEUE_TIMEOUT_SECONDS"
+    ADMIT_BY = "EMBEDDING_ADMIT_BY"
+    LIVE_ITEMS = "EMBEDDING_LIVE_ITEMS"
+    DEADLINE_SECONDS = "EMBEDDING_DEADLINE_SECONDS"
+    SHARE_IDENTICAL = "EMBEDDING_SHARE_IDENTICAL"
+    CACHE_BYTES = "EMBEDDING_CACHE_BYTES"
     MAX_REQUEST_BYTES = "EMBEDDING_MAX_REQUEST_BYTES"
     MAX_IMAGE_BYTES = "EMBEDDING_MAX_IMAGE_BYTES"
     MAX_IMAGE_PIXELS = "EMBEDDING_MAX_IMAGE_PIXELS"
@@ -56,6 +82,20 @@ class Environment:
     DRAIN_SECONDS = "EMBEDDING_DRAIN_SECONDS"
     CPU_LIMIT = "EMBEDDING_CPU_LIMIT"
     """The container's CPU limit in cores, from the downward API; 0 or absent means no limit."""
+
+
+class TracingEnvironment:
+    """Standard variables of OpenTelemetry that the server looks at or the operator sets."""
+
+    ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+    TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+    EXPORTER = "OTEL_TRACES_EXPORTER"
+    DISABLED = "OTEL_SDK_DISABLED"
+    SERVICE_NAME = "OTEL_SERVICE_NAME"
+    SAMPLER = "OTEL_TRACES_SAMPLER"
+    SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG"
 
 
 class ImageErrorCode:

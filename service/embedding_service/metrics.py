@@ -26,6 +26,7 @@ CPU_WINDOW_SECONDS = 1.0
 _LABEL_VALUES: dict[str, tuple[str, ...]] = {
     contract.REQUESTS.name: contract.REQUEST_OUTCOMES,
     contract.IMAGES.name: contract.IMAGE_OUTCOMES,
+    contract.CACHE_LOOKUPS.name: contract.CACHE_OUTCOMES,
     contract.STAGE_DURATION.name: contract.STAGES,
     contract.STAGE_WAIT.name: contract.STAGES,
     contract.TUNING_REJECTIONS.name: REJECTION_REASONS,
@@ -82,11 +83,13 @@ class Instruments:
     def request_finished(self, outcome: str, seconds: float) -> None:
         """Count one request; `outcome` is one of the contract's REQUEST_OUTCOMES.
 
-        `seconds` runs from arrival to answer, the wait for a permit included.
+        `seconds` runs from arrival to answer, the wait for a permit included. Only those of `ok`
+        are recorded: a refusal takes no time, and the more there were, the better p95 would look.
         """
         _known(outcome, contract.REQUEST_OUTCOMES)
         self._counters[contract.REQUESTS.name].labels(outcome).inc()
-        self._histograms[contract.REQUEST_DURATION.name].observe(seconds)
+        if outcome == "ok":
+            self._histograms[contract.REQUEST_DURATION.name].observe(seconds)
 
     def images_finished(self, ok: int, failed: int) -> None:
         """Count images and texts that were handled."""
@@ -108,6 +111,19 @@ class Instruments:
         """Count one computed batch."""
         self._counters[contract.BATCHES.name].inc()
         self._histograms[contract.BATCH_SIZE.name].observe(images)
+
+    def lane_replaced(self) -> None:
+        """Count one lane that was put in the place of a broken one."""
+        self._counters[contract.LANE_REPLACEMENTS.name].inc()
+
+    def image_shared(self) -> None:
+        """Count one image that joined the same one in flight."""
+        self._counters[contract.SHARED_IMAGES.name].inc()
+
+    def cache_looked(self, *, hit: bool) -> None:
+        """Count one image that was looked up in the cache."""
+        outcome = contract.CACHE_OUTCOMES[0 if hit else 1]
+        self._counters[contract.CACHE_LOOKUPS.name].labels(outcome).inc()
 
     # Busy seconds
 
@@ -158,10 +174,20 @@ class Instruments:
         self._gauges[contract.DECODE_WORKERS.name].set(setting.decode_workers)
         self._gauges[contract.DECODE_ON_GPU.name].set(setting.decode_device == "gpu")
 
-    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
-        """Read both numbers at every scrape."""
+    def watch_admission(
+        self,
+        in_flight: Callable[[], float],
+        waiting: Callable[[], float],
+        permits: Callable[[], float],
+    ) -> None:
+        """Read at every scrape: requests inside, requests that wait, permits in use."""
         self._gauges[contract.INFLIGHT_REQUESTS.name].set_function(in_flight)
         self._gauges[contract.WAITING_REQUESTS.name].set_function(waiting)
+        self._gauges[contract.PERMITS_IN_USE.name].set_function(permits)
+
+    def watch_cache(self, bytes_held: Callable[[], float]) -> None:
+        """Read the cache's memory at every scrape."""
+        self._gauges[contract.CACHE_BYTES.name].set_function(bytes_held)
 
     def tuning_generation(self, generation: int) -> None:
         """Show the generation of the tuning file in force."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from embedding_service.engine.cpu_share import lane_threads
 from embedding_service.engine.encoder import load_network
 from embedding_service.engine.parts import Parts
 from embedding_service.engine.torch_parts import torch_parts
@@ -137,7 +138,7 @@ def timed_together(
 
 def forward(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, Any]:
     """The bare forward: open_clip's own, and the server's lane; images/s at each batch."""
-    plain, lane = _plain(task, settings), _lane(parts, task.threads)
+    plain, lane = _plain(task, settings), _lane(parts, lambda: task.threads)
     share = task.seconds / (2 * len(BATCHES))
     found: dict[str, Any] = {"threads": task.threads}
     for name, run in (("open_clip", plain), ("lane", lane)):
@@ -163,7 +164,7 @@ def _plain(task: Task, settings: ServerSettings) -> Callable[[int], Callable[[],
     return run
 
 
-def _lane(parts: Parts, threads: int) -> Callable[[int], Callable[[], object]]:
+def _lane(parts: Parts, threads: Callable[[], int]) -> Callable[[int], Callable[[], object]]:
     lane = parts.make_lane()
     lane.start()
     parts.ring.pixels[:] = np.random.default_rng(0).integers(
@@ -171,15 +172,21 @@ def _lane(parts: Parts, threads: int) -> Callable[[int], Callable[[], object]]:
     )
 
     def once(size: int) -> object:
-        lane.share(threads)  # here: it holds for the thread that calls
+        lane.share(threads())  # here: it holds for the thread that calls
         return lane.run(list(range(size)), lambda: None)
 
     return lambda size: lambda: once(size)
 
 
-def _share(task: Task, settings: ServerSettings) -> int:
-    """Threads of one lane, as the server shares them out."""
-    return max(1, task.threads // settings.num_streams)
+def _lanes(
+    task: Task, parts: Parts, settings: ServerSettings, decoding: Callable[[], int]
+) -> list[Callable[[int], Callable[[], object]]]:
+    """New lanes for new threads, each with the threads that the server would give it now."""
+
+    def share() -> int:
+        return lane_threads(task.threads, settings.num_streams, decoding())
+
+    return [_lane(parts, share) for _ in range(settings.num_streams)]
 
 
 def one_image(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, Any]:
@@ -191,7 +198,8 @@ def one_image(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, A
             lambda: prepare(data, parts.profile, settings.max_image_pixels, parts.resample),
             task.seconds / 2,
         )
-    computed = timed(_lane(parts, _share(task, settings))(1), task.seconds / 2)
+    lane = _lanes(task, parts, settings, lambda: 0)[0]
+    computed = timed(lane(1), task.seconds / 2)
     return {"decode": decoded.wall, "forward": computed.wall}
 
 
@@ -204,13 +212,10 @@ def stages(task: Task, parts: Parts, settings: ServerSettings) -> dict[str, Any]
         "resize": timed_in_threads([images.render_one] * task.threads, share),
     }
     size = max(1, min(round(task.batch), settings.max_batch))
-
-    def lanes() -> list[Callable[[int], Callable[[], object]]]:
-        """New ones for new threads: a lane's number of threads holds for the thread that set it."""
-        return [_lane(parts, _share(task, settings)) for _ in range(settings.num_streams)]
-
-    found["forward"] = timed_in_threads([lane(size) for lane in lanes()], share) / size
-    together = timed_together([images.both_of_one] * task.threads, lanes(), size, 1.6 * share)
+    alone = _lanes(task, parts, settings, lambda: task.threads)
+    found["forward"] = timed_in_threads([lane(size) for lane in alone], share) / size
+    beside = _lanes(task, parts, settings, lambda: images.decoding)
+    together = timed_together([images.both_of_one] * task.threads, beside, size, 1.6 * share)
     found["waiting for each other"] = together - sum(found.values())
     names = [f"{number:02d}.jpg" for number in range(40)]
     vectors = list(np.random.default_rng(0).random((40, parts.info.dimensions), np.float32))
@@ -225,6 +230,7 @@ class _Images:
         self._parts, self._max_pixels = parts, max_pixels
         self._files = [Path(file).read_bytes() for file in files]
         self._turn = 0
+        self._decoding: set[int] = set()
         self._pictures = [self._decoded(data) for data in self._files]
 
     def decode_one(self) -> None:
@@ -235,9 +241,16 @@ class _Images:
             render(self._next(self._pictures), self._parts.profile, self._parts.resample)
 
     def both_of_one(self) -> None:
+        self._decoding.add(threading.get_ident())
         picture = self._decoded(self._next(self._files))
         with torch.inference_mode():
             render(picture, self._parts.profile, self._parts.resample)
+        self._decoding.discard(threading.get_ident())
+
+    @property
+    def decoding(self) -> int:
+        """Threads that are in `both_of_one`."""
+        return len(self._decoding)
 
     def _decoded(self, data: bytes) -> Any:
         header = probe(data, self._max_pixels)

@@ -127,7 +127,8 @@ def origin(model: str, knobs: Knobs) -> Program:
 
 def sluice(model: str, precision: str, knobs: Knobs | None, preprocess: str = "model") -> Program:
     """Sluice with the knobs given, or with its own choice. Everything else is as it ships, but
-    for limits that a test with 300 patient clients and 12MP uploads would run into."""
+    for limits that a test with 300 patient clients and 12MP uploads would run into, and sharing
+    and cache, which are off."""
     command = (sys.executable, "-m", "embedding_service")
     environment = settings_of(model, precision, knobs, preprocess) | python_path()
     return Program("Sluice", command, "/readyz", environment)
@@ -144,6 +145,8 @@ def settings_of(
         Environment.PREPROCESS: preprocess,
         Environment.HOST: "127.0.0.1",
         Environment.PORT: "{port}",
+        Environment.SHARE_IDENTICAL: "false",  # nothing is alike here: see wires.py
+        Environment.CACHE_BYTES: "0",
         Environment.QUEUE_SIZE: "1024",
         Environment.QUEUE_TIMEOUT_SECONDS: "600",
         Environment.MAX_REQUEST_BYTES: str(512 * 1024 * 1024),

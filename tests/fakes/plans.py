@@ -19,7 +19,15 @@ GPU: dict[str, Any] = {
     },
     "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
     "tolerations": [{"key": "team", "value": "search", "effect": "NoSchedule"}],
-    "images": {"volume": {"persistentVolumeClaim": {"claimName": "pictures"}}},
+    "images": {
+        "volume": {"persistentVolumeClaim": {"claimName": "pictures"}},
+        "fetchHosts": ["example.org", "pictures.example"],
+        "fetchNetworks": ["10.1.0.0/16"],
+        "objectPrefixes": ["s3://albums/2024/", "gs://photos"],
+        "credentialsSecret": {"name": "stores"},
+    },
+    "apiKeys": {"secretName": "clip-keys", "key": "clients"},
+    "tracing": {"endpoint": "http://collector.tracing.svc:4318", "samplingRatio": 0.1},
     "limits": {"queueSize": 10, "drainSeconds": 12.5},
     "service": {"port": 8080, "type": "NodePort"},
 }

@@ -4,6 +4,7 @@ Every way in which a model can be missing ends in ModelUnavailable with what to 
 """
 
 import difflib
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 
 from embedding_contract.endpoints import SEEDED_RANDOM_PREFIX, TINY_MODEL
 from embedding_service.engine.model_info import ModelInfo
+from embedding_service.engine.packed import pack_where_faster
 from embedding_service.errors import ModelUnavailable
 from embedding_service.imaging.profile import Profile, origin_profile, profile_of
 
@@ -130,7 +132,7 @@ def load_encoder(
     meaningful = not pretrained.startswith(SEEDED_RANDOM_PREFIX)
     if not meaningful:
         _log.warning("weights are random (%s): the vectors of %s mean nothing", pretrained, model)
-    network = load_network(model, pretrained, kind).to(place).eval()
+    network = _load_on(place, model, pretrained, kind)
     tokenizer = _tokenizer(model, pretrained)
     profile = profile_of(cast("Any", network).visual.preprocess_cfg)
     width, height = profile.size
@@ -148,6 +150,29 @@ def load_encoder(
     scale, shift = _normalisation(profile, place)
     used = profile if preprocess == "model" else origin_profile(profile)
     return Encoder(info, used, network, tokenizer, place, _DTYPES[kind], scale, shift)
+
+
+def _load_on(place: torch.device, model: str, pretrained: str, precision: str) -> Network:
+    """Load the network onto a device; on a CPU with the layers that are faster there."""
+
+    def load() -> Network:
+        return load_network(model, pretrained, precision).to(place).eval()
+
+    if place.type != "cpu":
+        return load()
+    dtype = _DTYPES[precision]
+    probe = functools.partial(_probe_vectors, dtype=dtype)
+    return cast("Network", pack_where_faster(load(), probe, load))
+
+
+def _probe_vectors(network: Any, dtype: torch.dtype) -> torch.Tensor:
+    """Return the vectors [3, dimensions] of two noise pictures and of the empty text."""
+    noise = torch.Generator().manual_seed(0)
+    width, height = profile_of(network.visual.preprocess_cfg).size
+    images = torch.randn(2, 3, height, width, generator=noise).to(dtype)
+    tokens = torch.zeros(1, int(network.context_length), dtype=torch.long)
+    with torch.inference_mode():
+        return torch.cat([network.encode_image(images), network.encode_text(tokens)]).float()
 
 
 def _check_name(model: str) -> None:

@@ -17,21 +17,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from embedding_contract.endpoints import ImageErrorCode
 from embedding_contract.tuning import MAX_SEMAPHORE, Setting
 from embedding_service.engine import cpu_limit, warmup
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.batcher import Batcher
 from embedding_service.engine.busy_union import BusyUnion
+from embedding_service.engine.cpu_share import lane_threads
+from embedding_service.engine.deadline import before
 from embedding_service.engine.decode_pool import DecodePool
+from embedding_service.engine.decoding import Decoding
 from embedding_service.engine.job import Item, Job, wake
-from embedding_service.engine.lane import LaneResult
-from embedding_service.engine.lane_thread import LaneThread
+from embedding_service.engine.lane import Lane, LaneResult
+from embedding_service.engine.lanes import Lanes, lane_seconds
+from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts
-from embedding_service.engine.slots import Pixels, SlotsClosed
+from embedding_service.engine.sharing import make_sharing
+from embedding_service.engine.slots import Pixels
+from embedding_service.engine.terms import Terms
 from embedding_service.engine.texts import TextThread
-from embedding_service.errors import ImageFailure, ImageRejected, ServerFault
+from embedding_service.errors import (
+    DeadlineExceeded,
+    ImageFailure,
+    ServerFault,
+)
 from embedding_service.imaging.prepare import prepare
 from embedding_service.metrics import Instruments
 
@@ -43,8 +52,9 @@ _log = logging.getLogger(__name__)
 Vector = npt.NDArray[np.float32]
 """One embedding: float32 [dimensions], unit length."""
 
-STUCK_SECONDS = 60.0
-"""A thread that is on one piece of work for longer than this is stuck..."""
+STUCK_SECONDS = 20.0
+"""A thread that is on one piece of work for longer than this is stuck, so that `/livez` says so
+within 30 s..."""
 
 STUCK_BATCHES = 10.0
 """... unless the warm-up showed that a full batch takes that long: then this many batches."""
@@ -65,26 +75,51 @@ class Pipeline:
         self._cores = cpu_limit.cpu_limit_cores(settings.cpu_limit)
         # A GPU has one engine for each direction of copies beside the one that computes.
         self._gpu_union, self._in_union, self._out_union = BusyUnion(), BusyUnion(), BusyUnion()
-        self._glue_seconds = warmup.glue_seconds(parts.profile, parts.resample)
         self._closed = False
         self._retuning = threading.Lock()
         self._setting = self._resolve(settings.initial)
+        images_per_permit = TYPICAL_REQUEST_IMAGES if settings.admit_by == "images" else None
         self.admission = Admission(
             self._setting.semaphore_size,
             settings.queue_size,
+            images_per_permit=images_per_permit,
             waited=lambda seconds: instruments.waited("fetch", seconds),
         )
+        self._sharing = make_sharing(
+            in_flight=settings.share_identical,
+            cache_bytes=settings.cache_bytes,
+            looked=lambda hit: instruments.cache_looked(hit=hit),
+        )
         self._batcher = Batcher(
-            parts.info.max_batch, parts.ring.release, linger_seconds=parts.linger_seconds
+            parts.info.max_batch,
+            parts.ring.release,
+            linger_seconds=parts.linger_seconds,
+            abandoned=self._sharing.abandoned,
+        )
+        self._decoding = Decoding(
+            self._pixels,
+            ring=parts.ring,
+            batcher=self._batcher,
+            sharing=self._sharing,
+            instruments=instruments,
+            glue_seconds=warmup.glue_seconds(parts.profile, parts.resample),
         )
         self._pool = DecodePool(
-            self._decode,
+            self._decoding.work,
             self._setting.decode_workers,
-            max_jobs=MAX_SEMAPHORE,
+            max_jobs=MAX_SEMAPHORE * (images_per_permit or 1),
             prepare=parts.prepare_thread,
         )
         self._texts = TextThread(parts.encode_texts, parts.info.max_batch)
-        self._lanes: list[LaneThread] = []
+        self._lanes = Lanes(
+            parts.make_lane,
+            self._batcher,
+            parts.ring,
+            self._sharing,
+            report=self._report,
+            replaced=instruments.lane_replaced,
+            threads=self._lane_threads,
+        )
         self._stuck_seconds = STUCK_SECONDS
         self._warm_up()
         self._show()
@@ -92,38 +127,56 @@ class Pipeline:
     # What web/ uses
 
     async def embed_images(
-        self, images: Sequence[bytes | ImageFailure]
+        self,
+        images: Sequence[bytes | ImageFailure],
+        terms: Terms = Terms(),  # noqa: B008 - it is frozen
     ) -> list[Vector | ImageFailure]:
         """Embed images; order is kept and one bad image fails alone.
 
-        Cancelling drops what is still queued.
+        Cancelling drops at once what no lane has taken, and frees its slots.
 
         Raises:
+            DeadlineExceeded: the time that `terms` gives is over; the work was dropped.
             ServerFault: a lane failed or the pipeline is closed.
             Overloaded: more requests at once than the pool holds (admission prevents it).
         """
         self._check_open()
         self._instruments.watch_loop()
-        job = Job(images, self.model.dimensions, asyncio.get_running_loop())
+        job = Job(images, self.model.dimensions, asyncio.get_running_loop(), terms)
         if job.pending:
             self._pool.submit(job)
             try:
-                await job.future
-            except asyncio.CancelledError:
-                job.cancelled = True
+                async with before(terms.deadline):
+                    await job.future
+            except (asyncio.CancelledError, DeadlineExceeded):
+                self._give_up(job)
                 raise
+            if job.cancelled:  # it failed: nobody wants the rest of it
+                self._give_up(job)
         outcome = job.outcome()
         self._instruments.images_finished(len(images) - len(job.failures), len(job.failures))
         return outcome
 
-    async def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+    def _give_up(self, job: Job) -> None:
+        """Nobody waits for this job: take what is queued of it out of every stage."""
+        job.cancelled = True
+        self._pool.sweep()
+        self._batcher.sweep()
+        self._parts.ring.wake()
+
+    async def embed_texts(
+        self,
+        texts: Sequence[str],
+        terms: Terms = Terms(),  # noqa: B008 - it is frozen
+    ) -> list[Vector]:
         """Embed texts; order is kept.
 
         Raises:
+            DeadlineExceeded: the time that `terms` gives is over.
             ServerFault: the text encoder failed or the pipeline is closed.
         """
         self._check_open()
-        vectors = await self._texts.embed(texts)
+        vectors = await self._texts.embed(texts, terms)
         self._instruments.images_finished(len(vectors), 0)
         return vectors
 
@@ -132,12 +185,11 @@ class Pipeline:
 
         `now` is `time.monotonic()`.
         """
-        for lane in list(self._lanes):
-            problem = lane.problem(now, self._stuck_seconds)
-            if problem is not None:
-                return problem
-        return self._pool.stuck(now, self._stuck_seconds) or self._texts.problem(
-            now, self._stuck_seconds
+        limit = self._stuck_seconds
+        return (
+            self._lanes.problem(now, limit)
+            or self._pool.stuck(now, limit)
+            or self._texts.problem(now, limit)
         )
 
     async def close(self) -> None:
@@ -165,7 +217,7 @@ class Pipeline:
         with self._retuning:
             self._check_open()
             wanted = self._resolve(setting)
-            self._set_lanes(wanted.num_streams)
+            self._lanes.resize(wanted.num_streams)
             self._pool.resize(wanted.decode_workers)
             self.admission.resize(wanted.semaphore_size)
             self._setting = wanted
@@ -180,60 +232,9 @@ class Pipeline:
             decode_device="cpu",
         )
 
-    def _set_lanes(self, count: int) -> None:
-        """Add warm lanes, or retire the last ones once their batch is done."""
-        share = max(1, int(self._cores) // count)
-        while len(self._lanes) < count:
-            self._lanes.append(self._start_lane(share))
-        retired = self._lanes[count:]
-        del self._lanes[count:]
-        for lane in retired:
-            lane.retire()
-        for lane in self._lanes:
-            lane.share(share)
-
-    def _start_lane(self, share: int, measure: Sequence[int] = ()) -> LaneThread:
-        lane = LaneThread(
-            f"lane-{len(self._lanes)}",
-            self._parts.make_lane(),
-            self._batcher,
-            self._parts.ring,
-            self._report,
-        )
-        lane.start(share, measure)
-        return lane
-
-    # The way of one image
-
-    def _decode(self, job: Job, index: int) -> None:
-        """Runs in a decode thread: one image into one slot, or one failure into the job."""
-        started, processor = time.monotonic(), time.thread_time()
-        self._instruments.waited("decode", started - job.created)
-        pixels, unlocked = self._pixels_or_failure(job, index)
-        decoded = time.monotonic()
-        self._instruments.decode_busy(decoded - started)
-        self._instruments.stage("decode", decoded - started)
-        if isinstance(pixels, ImageFailure):
-            if job.refuse(index, pixels):
-                wake([job])
-        else:
-            self._hand_over(Item(job, index, -1, decoded), pixels)
-        locked = time.thread_time() - processor - unlocked
-        self._instruments.gil_busy(max(0.0, locked) + self._glue_seconds)
-
-    def _pixels_or_failure(self, job: Job, index: int) -> tuple[Pixels | ImageFailure, float]:
-        """Return pixels or why not, and the CPU seconds spent inside the decoders."""
-        before = time.thread_time()
-        try:
-            data = job.take(index)
-            before = time.thread_time()
-            return self._pixels(data), time.thread_time() - before
-        except ImageRejected as error:
-            return error.failure, time.thread_time() - before
-        except Exception:  # noqa: BLE001 - a fault in a decoder must not take other images along
-            _log.exception("could not decode image %d of a request", index)
-            failure = ImageFailure(ImageErrorCode.NOT_AN_IMAGE, "the image cannot be decoded")
-            return failure, time.thread_time() - before
+    def _lane_threads(self) -> int:
+        """Return the CPU threads for a lane's next batch."""
+        return lane_threads(self._cores, self._setting.num_streams, self._pool.busy)
 
     def _pixels(self, data: bytes) -> Pixels:
         """Return uint8 [H, W, 3] as the model wants it.
@@ -243,17 +244,6 @@ class Pipeline:
         """
         parts = self._parts
         return prepare(data, parts.profile, self._max_pixels, parts.resample)
-
-    def _hand_over(self, item: Item, pixels: Pixels) -> None:
-        """Wait for a slot, write it, queue it for a lane."""
-        try:
-            item.slot = self._parts.ring.acquire()
-        except SlotsClosed:
-            if item.job.fail(ServerFault("the server is closing")):
-                wake([item.job])
-            return
-        self._parts.ring.pixels[item.slot] = pixels
-        self._batcher.put(item)
 
     def _report(
         self, items: Sequence[Item], result: LaneResult, busy: float, locked: float
@@ -284,24 +274,32 @@ class Pipeline:
 
     def _warm_up(self) -> None:
         """Start the lanes; measure what the tuner predicts from."""
-        share = max(1, int(self._cores) // self._setting.num_streams)
         sizes = sorted({1, self.model.max_batch})
-        first = self._start_lane(share, sizes)
-        self._lanes.append(first)
-        for batch, seconds in first.measured.items():
-            self._instruments.warmup_lane(batch, seconds)
-        self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(first.measured.values()))
+        seconds: dict[int, float] = {}
+
+        def prove(lane: Lane) -> None:
+            seconds.update({size: lane_seconds(lane, self._parts.ring, size) for size in sizes})
+
+        first = self._lanes.start_first(prove)
+        for batch, passed in seconds.items():
+            self._instruments.warmup_lane(batch, passed)
+        self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(seconds.values()))
         sample = warmup.sample_jpeg()
         self._instruments.warmup_decode("cpu", warmup.decode_seconds(self._pixels, sample))
         self._instruments.warmup_bytes(
-            first.lane.memory_bytes(), warmup.permit_bytes(sample, self.model.dimensions)
+            first.memory_bytes, warmup.permit_bytes(sample, self.model.dimensions)
         )
-        self._set_lanes(self._setting.num_streams)
+        self._lanes.resize(self._setting.num_streams)
 
     def _show(self) -> None:
         count, info = self._instruments, self.model
         count.setting(self._setting)
-        count.watch_admission(lambda: self.admission.in_flight, lambda: self.admission.waiting)
+        count.watch_admission(
+            lambda: self.admission.in_flight,
+            lambda: self.admission.waiting,
+            lambda: self.admission.permits_in_use,
+        )
+        count.watch_cache(lambda: self._sharing.cache_bytes)
         count.cpu(self._cores, cpu_limit.throttled_seconds)
         if self._parts.memory_bytes is not None:
             count.gpu(self._parts.memory_bytes, self._gpu_union.ratio)
@@ -317,8 +315,9 @@ class Pipeline:
         left = self._pool.close(CLOSE_SECONDS)
         wake([job for job in left if job.fail(fault)])
         self._batcher.close()
-        for lane in self._lanes:
-            lane.join(CLOSE_SECONDS)
+        self._lanes.close(CLOSE_SECONDS)
+        for item in self._batcher.leave():  # the lane that would have taken it is broken
+            self._decoding.close(item)
         self._parts.ring.close()
         self._texts.close(CLOSE_SECONDS)
 

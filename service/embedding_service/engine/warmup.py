@@ -13,14 +13,12 @@ from typing import Final
 import numpy as np
 import simplejpeg
 
+from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.imaging.prepare import prepare
 from embedding_service.imaging.profile import Profile
 from embedding_service.imaging.resample import Pixels, Resample
 
 SAMPLE_WIDTH, SAMPLE_HEIGHT = 1920, 1080
-TYPICAL_REQUEST_IMAGES: Final = 40
-"""Images of one request when the memory of a permit is stated: the middle of 30 to 50."""
-
 _REPEATS: Final = 3
 
 

@@ -20,8 +20,10 @@ from embedding_service.errors import ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.retune import Tunable, TuningWatch
 from embedding_service.settings import ServerSettings
+from embedding_service.web import tracing as tracing_module
 from embedding_service.web.app import create_app
 from embedding_service.web.serving import Embedder, Serving
+from embedding_service.web.tracing import Tracing
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_SECONDS: Final = 75
@@ -51,11 +53,16 @@ class CannotListen(ServiceError):
 class Lifecycle:
     """Runs one server. Signals: SIGTERM leaves gracefully, a second one at once."""
 
-    def __init__(self, settings: ServerSettings, build: Build = build_pipeline) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        build: Build = build_pipeline,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
         self._build = build
         self._instruments = Instruments(CollectorRegistry())
-        self._serving = Serving(settings, self._instruments)
+        self._serving = Serving(settings, self._instruments, tracing)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._server = QuietServer(server_config(self._serving))
@@ -73,6 +80,8 @@ class Lifecycle:
         host, port = listener.getsockname()[:2]
         _log.info("listening", extra={"host": host, "port": port})
         http = asyncio.create_task(self._server.serve(sockets=[listener]))
+        keys = self._serving.keys
+        renewing = None if keys is None else asyncio.create_task(keys.run())
         try:
             pipeline = await self._load(http)
             if pipeline is not None:
@@ -81,8 +90,10 @@ class Lifecycle:
         finally:
             self._server.should_exit = True
             await http
-            if self._serving.folder is not None:
-                self._serving.folder.close()
+            await self._serving.sources.close()
+            if renewing is not None:
+                renewing.cancel()
+            _send_last_spans(self._serving.tracing)
 
     async def _load(self, http: asyncio.Task[None]) -> Engine | None:
         """Load in a thread, so that probes are answered; None when a signal came first."""
@@ -214,6 +225,12 @@ def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
 
     threading.Thread(target=run, name="load", daemon=True).start()
     return future
+
+
+def _send_last_spans(tracing: Tracing | None) -> None:
+    """Block for a moment: nothing else runs any more, and the process ends after this."""
+    if tracing is not None and not tracing.close(tracing_module.CLOSE_SECONDS):
+        _log.warning("the last spans could not be sent in time")
 
 
 async def _close(pipeline: Engine) -> None:

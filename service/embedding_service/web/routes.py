@@ -10,50 +10,72 @@ from starlette.responses import Response
 
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
 from embedding_contract.report import report_to_mapping
+from embedding_contract.tuning import Setting, setting_to_mapping
 from embedding_service.web.answers import JSON, NPY
-from embedding_service.web.openai import answer_embeddings
+from embedding_service.web.claim import HEADER_PARAMETERS
+from embedding_service.web.document import refusals, shown
+from embedding_service.web.openai import answer_embeddings, check_model
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
 from embedding_service.web.serving import Serving
 from embedding_service.web.uploads import answer_embed
 
-_ERROR: Final = {
-    "content": {
-        JSON: {
-            "example": {
-                "error": {
-                    "message": "what is wrong and what to do",
-                    "type": "invalid_request_error",
-                    "param": "input[3]",
-                    "code": "not_an_image",
-                }
-            }
-        }
-    }
-}
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    400: {"description": "The request is wrong; `param` names where", **_ERROR},
-    413: {"description": "Over a limit; the message names it", **_ERROR},
-    429: {"description": "At the limit; see Retry-After", **_ERROR},
-    503: {"description": "Loading or shutting down; see Retry-After", **_ERROR},
-}
+_OF_WORK: Final = (400, 401, 408, 413, 429, 500, 503, 504)
+_OF_REPORTS: Final = (500, 503)
 _FILES: Final = {
     "schema": {
         "type": "object",
-        "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+        "required": ["files"],
+        "properties": {
+            "files": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "format": "binary"},
+                "description": "Images; each part needs a file name of its own.",
+            }
+        },
     }
+}
+_ENCODING: Final = {
+    "name": "encoding",
+    "in": "query",
+    "description": "How vectors stand in JSON: numbers, or base64 of little-endian float32.",
+    "schema": {"type": "string", "enum": ["float", "base64"], "default": "float"},
+}
+_MODEL: Final = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "Name of the model; a slash in it may stand as it is.",
+    "schema": {"type": "string", "minLength": 1},
+    "example": "ViT-B-32",
+}
+
+_RAW: Final = {"schema": {"type": "string", "format": "binary"}}
+_NAME: Final = {
+    "name": "name",
+    "in": "query",
+    "required": False,
+    "description": "Name in the answer of an image that is the whole body.",
+    "schema": {"type": "string", "maxLength": 1024},
 }
 
 
 def work_routes(serving: Serving) -> APIRouter:
     """Return the routes that give vectors; the gate stands in front of them."""
-    router = APIRouter(tags=["vectors"], responses=_REFUSALS)
+    router = APIRouter(tags=["vectors"], responses=refusals(*_OF_WORK))
 
     @router.post(
         OPENAI_PATH,
         summary="Vectors of texts and images, in OpenAI's shape",
         response_class=Response,
-        openapi_extra={"requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}}},
-        responses={200: {"content": {JSON: {"example": _OPENAI_EXAMPLE}}}},
+        openapi_extra={
+            "parameters": HEADER_PARAMETERS,
+            "requestBody": {"required": True, "content": {JSON: _shape(EmbeddingsRequest)}},
+        },
+        responses={
+            200: shown("EmbeddingList", "The vectors", _OPENAI_EXAMPLE),
+            **refusals(404),
+        },
     )
     async def embeddings(request: Request) -> Response:
         """Give one unit vector for each item of `input`, in its order.
@@ -69,16 +91,31 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of images by file name",
         response_class=Response,
         openapi_extra={
-            "requestBody": {"content": {"multipart/form-data": _FILES, JSON: _shape(NamesRequest)}}
+            "parameters": [_NAME, _ENCODING, *HEADER_PARAMETERS],
+            "requestBody": {
+                "required": True,
+                "content": {
+                    "multipart/form-data": _FILES,
+                    JSON: _shape(NamesRequest),
+                    "image/*": _RAW,
+                    "application/octet-stream": _RAW,
+                },
+            },
         },
-        responses={200: {"content": {JSON: {"example": _EMBED_EXAMPLE}, NPY: {}}}},
+        responses={200: _embed_answer(), **refusals(406, 415)},
     )
     async def embed(request: Request) -> Response:
-        """Upload files, or name images in the server's folder. One bad image fails alone.
+        """Upload files, send one image as it is, or refer to images. One bad image fails alone.
 
-        With `Accept: application/x-npy` the answer is one float32 array [images, dimensions]:
-        rows in the order of the request, a failed image is a row of NaN, and X-Failed-Images
-        counts them. Two images of the same name are refused.
+        A reference is a name in the server's folder, an https or http URL, or s3://bucket/key or
+        gs://bucket/key. URLs are fetched from the public internet unless the server is set up
+        otherwise; objects are read below the prefixes that it was given. A body that is one image
+        is answered under `name`, the file name of its Content-Disposition, or `image`.
+
+        `encoding=base64` gives each vector as base64 of little-endian float32: a third of the
+        bytes. With `Accept: application/x-npy` the answer is one float32 array [images,
+        dimensions]: rows in the order of the request, a failed image is a row of NaN, and
+        X-Failed-Images counts them. Two images of the same name are refused.
         """
         return await answer_embed(request, serving)
 
@@ -87,9 +124,17 @@ def work_routes(serving: Serving) -> APIRouter:
 
 def report_routes(serving: Serving) -> APIRouter:
     """Return the routes that say what runs here."""
-    router = APIRouter(tags=["operation"])
+    router = APIRouter(tags=["operation"], responses=refusals(*_OF_REPORTS))
 
-    @router.get(MODELS_PATH, summary="The loaded model", response_class=Response)
+    @router.get(
+        MODELS_PATH,
+        summary="The loaded model",
+        response_class=Response,
+        responses={
+            200: shown("ModelList", "One model", {"object": "list", "data": [_MODEL_EXAMPLE]}),
+            **refusals(401),
+        },
+    )
     async def models() -> Response:
         """OpenAI's list of models, with what this server adds about its one model.
 
@@ -97,7 +142,27 @@ def report_routes(serving: Serving) -> APIRouter:
         """
         return _json({"object": "list", "data": [_model_card(serving)]})
 
-    @router.get(TUNING_PATH, summary="The setting in force", response_class=Response)
+    @router.get(
+        f"{MODELS_PATH}/{{model:path}}",
+        summary="One model",
+        response_class=Response,
+        openapi_extra={"parameters": [_MODEL]},
+        responses={
+            200: shown("Model", "The loaded model", _MODEL_EXAMPLE),
+            **refusals(401, 404),
+        },
+    )
+    async def model(request: Request) -> Response:
+        """The card of the loaded model, by its name; any other name is not found."""
+        check_model(request.path_params["model"], serving.embedder)
+        return _json(_model_card(serving))
+
+    @router.get(
+        TUNING_PATH,
+        summary="The setting in force",
+        response_class=Response,
+        responses={200: shown("TuningReport", "What this pod runs", _TUNING_EXAMPLE)},
+    )
     async def tuning() -> Response:
         """What is in force, since when, of which generation, and what was refused."""
         return _json(report_to_mapping(serving.reporter.report))
@@ -123,6 +188,19 @@ def _model_card(serving: Serving) -> dict[str, object]:
     }
 
 
+def _embed_answer() -> dict[str, Any]:
+    """Return the good answer of POST /embed, which has two forms."""
+    answer = shown("NamedEmbeddings", "Vectors and errors by file name", _EMBED_EXAMPLE)
+    answer["content"][NPY] = {"schema": {"type": "string", "format": "binary"}}
+    answer["headers"] = {
+        "X-Failed-Images": {
+            "description": "Rows of NaN in an array; only with application/x-npy",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    }
+    return answer
+
+
 def _json(document: dict[str, Any]) -> Response:
     return Response(orjson.dumps(document), media_type=JSON)
 
@@ -141,4 +219,27 @@ _OPENAI_EXAMPLE: Final = {
 _EMBED_EXAMPLE: Final = {
     "embeddings": {"cat.jpg": [0.12, -0.08]},
     "errors": {"notes.jpg": {"code": "not_an_image", "message": "the file is text"}},
+}
+_MODEL_EXAMPLE: Final = {
+    "id": "ViT-B-32",
+    "object": "model",
+    "created": 1760000000,
+    "owned_by": "sluice",
+    "pretrained": "laion2b_s34b_b79k",
+    "precision": "bf16",
+    "device": "cuda",
+    "dimensions": 512,
+    "image_size": [224, 224],
+    "context_length": 77,
+    "max_batch": 32,
+    "meaningful": True,
+}
+_SETTING_EXAMPLE: Final = setting_to_mapping(Setting(4, 8, 6, "cpu"))
+_TUNING_EXAMPLE: Final = {
+    "pod": "clip-6d9f-abcde",
+    "generation": 7,
+    "setting": _SETTING_EXAMPLE,
+    "requested": _SETTING_EXAMPLE,
+    "since": 1760000000.5,
+    "rejected": "generation 6 is an older generation than 7, which is in force",
 }

@@ -12,6 +12,18 @@ _TINY_PNG: Final = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
     "WjR9awAAAABJRU5ErkJggg=="
 )
+
+
+def _one(field: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {field: {"type": "string", "minLength": 1}},
+        "required": [field],
+        "additionalProperties": False,
+    }
+
+
+_ITEM: Final[list[Any]] = [{"type": "string", "minLength": 1}, _one("text"), _one("image")]
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
 
@@ -26,15 +38,11 @@ class EmbeddingsRequest(BaseModel):
     )
 
     input: Any = Field(
-        description="One item or a list of items. An item is a text, a data URI of an image, "
-        '{"text": "..."}, or {"image": "data URI or base64"}.',
+        description="One item or a list of items. An item is a text, a data URI of an image, the "
+        'address of an image (https, http, s3, gs), {"text": "..."}, or {"image": "data URI, '
+        'base64 or address"}. Addresses are fetched as far as the server is set up for it.',
         json_schema_extra={
-            "anyOf": [
-                {"type": "string"},
-                {"type": "object", "properties": {"text": {"type": "string"}}},
-                {"type": "object", "properties": {"image": {"type": "string"}}},
-                {"type": "array", "items": {}},
-            ]
+            "anyOf": [*_ITEM, {"type": "array", "minItems": 1, "items": {"anyOf": _ITEM}}]
         },
     )
     model: str | None = Field(
@@ -53,13 +61,20 @@ class EmbeddingsRequest(BaseModel):
 
 
 class NamesRequest(BaseModel):
-    """Names of images in the server's own folder."""
+    """References to images: names in the server's own folder, URLs, objects of a store."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"images": ["cats/1.jpg", "2.png"]}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"images": ["cats/1.jpg", "https://example.org/2.png", "s3://albums/3"]}]
+        },
     )
 
-    images: list[str] = Field(min_length=1, description="Names relative to the image folder.")
+    images: list[str] = Field(
+        min_length=1,
+        description="Names relative to the image folder, https or http URLs, s3://bucket/key or "
+        "gs://bucket/key. The answer is keyed by them as they are given.",
+    )
 
 
 def read_shape(body: bytes, shape: type[_Shape]) -> _Shape:

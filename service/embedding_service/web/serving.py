@@ -10,11 +10,14 @@ from embedding_contract.report import TuningReport
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.pipeline import Vector
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
-from embedding_service.sources.folder import FolderSource
+from embedding_service.sources.reading import Sources
+from embedding_service.web.keys import KeyRing
 from embedding_service.web.trace import Trace
+from embedding_service.web.tracing import Tracing
 
 
 class Loading(ServiceError):
@@ -35,11 +38,11 @@ class Embedder(Protocol):
         """Who may come in."""
 
     async def embed_images(
-        self, images: Sequence[bytes | ImageFailure]
+        self, images: Sequence[bytes | ImageFailure], terms: Terms
     ) -> list[Vector | ImageFailure]:
         """Embed images; order is kept and one bad image fails alone."""
 
-    async def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+    async def embed_texts(self, texts: Sequence[str], terms: Terms) -> list[Vector]:
         """Embed texts; order is kept."""
 
     def alive(self, now: float) -> str | None:
@@ -70,19 +73,15 @@ class Phase(Enum):
 class Serving:
     """The one mutable thing of the web room; it changes on the event loop only."""
 
-    def __init__(self, settings: ServerSettings, instruments: Instruments) -> None:
+    def __init__(
+        self, settings: ServerSettings, instruments: Instruments, tracing: Tracing | None = None
+    ) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.instruments = instruments
         self.started_at = time.time()
-        self.folder = (
-            None
-            if settings.image_folder is None
-            else FolderSource(
-                settings.image_folder,
-                settings.max_image_bytes,
-                lambda seconds: instruments.stage("fetch", seconds),
-            )
-        )
+        self.sources = Sources(settings, lambda seconds: instruments.stage("fetch", seconds))
+        self.keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         self._phase = Phase.LOADING
         self._embedder: Embedder | None = None
         self._reporter: Reporter | None = None
@@ -155,6 +154,8 @@ class Serving:
 
         A loading model is alive: the startup probe bounds that. `now` is `time.monotonic()`.
         """
+        if self.keys is not None and self.keys.stopped is not None:
+            return self.keys.stopped
         if self._embedder is None or self._reporter is None:
             return None
         return self._embedder.alive(now) or self._reporter.stopped

@@ -77,7 +77,7 @@ def test_more_images_than_are_decoded_in_the_loop(web: Web) -> None:
 @pytest.mark.parametrize(
     ("document", "param", "code", "words"),
     [
-        ({"input": ["a", "https://x/a.jpg"]}, "input[1]", "forbidden_source", "data URI"),
+        ({"input": ["a", "https://x/a.jpg"]}, "input[1]", "forbidden_source", "FETCH_URLS"),
         ({"input": ["a", {"image": "*"}]}, "input[1]", "not_an_image", "base64"),
         ({"input": ["a", {"image": "AAAA"}]}, "input[1]", "not_an_image", "not an image"),
         ({"input": {"image": ""}}, "input[0]", "not_an_image", "not an image"),
@@ -87,7 +87,10 @@ def test_more_images_than_are_decoded_in_the_loop(web: Web) -> None:
         ({"input": "a", "encoding_format": "hex"}, "encoding_format", "invalid_value", "base64"),
         ({"input": "a", "inputs": 1}, "inputs", "unknown_field", "known are input, model"),
         ({}, "input", "invalid_value", "required"),
-        ({"input": [[1, 2]]}, "input[0]", "invalid_value", "must be a text"),
+        ({"input": [[1, 2]]}, "input[0]", "tokens_not_supported", "send the text itself"),
+        ({"input": [1, 2]}, "input[0]", "tokens_not_supported", "send the text itself"),
+        ({"input": ["a", [[]]]}, "input[1]", "invalid_value", "must be a text"),
+        ({"input": [None]}, "input[0]", "invalid_value", "must be a text"),
     ],
 )
 def test_what_is_wrong_is_named(
