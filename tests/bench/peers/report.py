@@ -108,8 +108,8 @@ def markdown(findings: PeerFindings, targets: list[Target]) -> str:
         f"turns, windows of {findings.seconds:g} s, warm-up excluded; {findings.minutes:.0f} "
         "minutes in all",
         *(f"- {name}: {text}" for name, text in findings.sets.items()),
-        "- Sluice: the knobs that it takes itself, EMBEDDING_PRECISION=fp32; requests: POST /embed, "
-        "multipart",
+        "- Sluice: the knobs that it takes itself, EMBEDDING_PRECISION=fp32; requests: POST "
+        "/embed, multipart",
         *(f"- {peer.name}: {peer.settings} ({peer.versions})" for peer in PEERS),
         *(f"- **{name} was not measured: {reason}**" for name, reason in findings.missing.items()),
         "",

@@ -149,6 +149,12 @@ def test_an_account_that_failed_is_a_missed_target() -> None:
     assert [row.value for row in targets_of(found) if not row.met] == [None]
 
 
+def test_an_overhead_below_zero_is_no_result() -> None:
+    found = findings(4.0)
+    found.one = OneImage([0.008], [0.002], [0.007], 0)
+    assert [row.value for row in targets_of(found) if not row.met] == [None]
+
+
 def test_a_failed_request_is_a_missed_target() -> None:
     found = findings(4.0)
     found.own_choice = OwnChoice(Knobs(1, 8), [made_run("Sluice", 400, failed=2)])
