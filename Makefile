@@ -42,7 +42,7 @@ test: $(READY) ## every check: lint, Go tests, unit tests, end to end on a real 
 	@$(MAKE) test-unit
 	@$(MAKE) test-e2e
 
-test-unit: $(READY) ## the tests that need no cluster (under 60 s)
+test-unit: $(READY) ## the tests that need no cluster (minutes on two cores)
 	@$(BIN)/python -m pytest -q tests --ignore=$(E2E)
 
 test-go: $(READY) ## the tests of the local cluster's Go part
