@@ -24,8 +24,8 @@ BOUNDARY = "sluice-load-boundary"
 MAX_BACK_OFF_SECONDS = 2.0
 
 TAIL = b"sluice-load-tail"
-"""Behind the end of each photograph, where decoders do not look. Each request puts its number in its
-place: the server computes identical images in flight once, and that is no load."""
+"""Behind the end of each photograph, where decoders do not look. Each request puts its number here:
+the server computes identical images in flight once, and that is no load."""
 
 
 @dataclass(frozen=True, slots=True)
