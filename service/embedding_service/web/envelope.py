@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -103,7 +104,8 @@ class _Exchange:
         self._trace.code = failure.code
         response = failure.response()
         unread = self._unread_bytes()
-        if unread == 0 or (unread <= DISCARDED_BYTES and not self._will_close()):
+        patient = unread <= DISCARDED_BYTES and failure.status != HTTPStatus.REQUEST_TIMEOUT
+        if unread == 0 or (patient and not self._will_close()):
             await response(self._scope, self._receive, self.send)
             return
         response.headers["connection"] = "close"

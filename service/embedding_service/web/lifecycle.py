@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 import uvicorn
@@ -22,6 +22,7 @@ from embedding_service.retune import Tunable, TuningWatch
 from embedding_service.settings import ServerSettings
 from embedding_service.web import tracing as tracing_module
 from embedding_service.web.app import create_app
+from embedding_service.web.connection import BoundedConnection
 from embedding_service.web.serving import Embedder, Serving
 from embedding_service.web.tracing import Tracing
 
@@ -168,6 +169,28 @@ class QuietServer(uvicorn.Server):
         """Leave the signals to `Lifecycle`."""
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer who got through to the listener, end, and close what is still open then."""
+        while accepted := _accept_all(sockets or []):
+            for connection in accepted:
+                await self._take(connection)
+        await super().shutdown(sockets)
+        await asyncio.sleep(0)  # a request that was given up says so first
+        for left in list(self.server_state.connections):
+            left.transport.close()
+
+    async def _take(self, connection: socket.socket) -> None:
+        """Serve a connection that the kernel took and the loop had not seen yet."""
+        with contextlib.suppress(OSError):  # it is gone already
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: BoundedConnection(
+                    config=self.config,
+                    server_state=self.server_state,
+                    app_state=self.lifespan.state,
+                ),
+                connection,
+            )
+
 
 def server_config(serving: Serving) -> uvicorn.Config:
     """Return how uvicorn runs the application."""
@@ -175,7 +198,7 @@ def server_config(serving: Serving) -> uvicorn.Config:
     drain_seconds = settings.drain_seconds - settings.endpoint_grace_seconds
     return uvicorn.Config(
         create_app(serving),
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -194,6 +217,18 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+def _accept_all(listeners: Iterable[socket.socket]) -> list[socket.socket]:
+    """Return the connections that wait in the listeners: closing these would reset them."""
+    accepted = []
+    for listener in listeners:
+        with contextlib.suppress(OSError):  # BlockingIOError: there is no more
+            while True:
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                accepted.append(connection)
+    return accepted
 
 
 def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
