@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.engine.cache import ENTRY_BYTES, VectorCache
@@ -21,6 +21,7 @@ def vector(number: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     return np.full(WIDTH, number, np.float32)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), max_size=100), st.integers(0, 6))
 def test_it_is_an_lru_within_its_bytes(steps: list[tuple[bool, int]], room: int) -> None:
     looks: list[bool] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract.tuning import Setting
@@ -244,6 +244,7 @@ def test_closing_while_a_lane_is_broken_leaves_nobody_waiting(
     run(pipeline, work)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), max_size=30))
 def test_pauses_grow_and_forget(gaps: list[int]) -> None:
     rule, now = Replacements(), 0

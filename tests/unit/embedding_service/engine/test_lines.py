@@ -1,6 +1,6 @@
 """Live goes first, bulk never starves, and each class is first come first served."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.engine.lines import BULK_TURN, TwoLines
@@ -30,6 +30,7 @@ def test_a_head_may_keep_its_place_for_more_turns() -> None:
     assert len(lines) == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*PRIORITIES, None]), max_size=200))
 def test_whoever_waits_waits_a_bounded_number_of_turns(steps: list[Priority | None]) -> None:
     """None takes a turn. However many come later, those before one in its line decide its wait."""
@@ -54,6 +55,7 @@ def test_whoever_waits_waits_a_bounded_number_of_turns(steps: list[Priority | No
     assert len(lines) == 0
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(PRIORITIES), max_size=50), st.sets(st.integers(0, 49)))
 def test_sweeping_takes_out_just_what_is_gone(entries: list[Priority], gone: set[int]) -> None:
     lines = lines_of(entries)

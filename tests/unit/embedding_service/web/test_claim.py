@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract.endpoints import DEADLINE_HEADER, PRIORITY_HEADER
@@ -71,6 +71,7 @@ def test_a_deadline_that_is_no_number_is_refused(value: str) -> None:
     assert error_of(answer)["param"] == DEADLINE_HEADER
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.sampled_from([PRIORITY_HEADER, DEADLINE_HEADER]))
 def test_whatever_the_headers_say_there_is_a_claim_or_a_clear_refusal(text: str, name: str) -> None:
     deadline = math.inf
@@ -92,9 +93,9 @@ def test_whatever_the_headers_say_there_is_a_claim_or_a_clear_refusal(text: str,
 def test_a_deadline_is_the_clients_else_the_servers(
     header: str | None, default: float, left: float
 ) -> None:
-    settings = settings_with(deadline_seconds=default)
+    given_settings = settings_with(deadline_seconds=default)
     headers = {} if header is None else {DEADLINE_HEADER.lower(): header}
-    claim = begin_claim({}, headers, settings, 50.0)
+    claim = begin_claim({}, headers, given_settings, 50.0)
     assert claim.deadline == 50.0 + left
 
 
