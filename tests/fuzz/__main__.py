@@ -15,7 +15,7 @@ from inside.targets import Targets
 from fuzz.runner import ROOT, Child, Run
 from fuzz.targets import TARGETS
 
-GRACE_SECONDS = 120
+GRACE_SECONDS = 300
 """To start, and to make the failing input small."""
 BATCH = "500"
 
