@@ -54,7 +54,7 @@ class Instruments:
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         for metric in contract.ALL:
-            if metric not in _AT_SCRAPE:
+            if metric not in (*_AT_SCRAPE, *contract.WITH_PARITY_CHECK):
                 self._build(metric)
         self._at_scrape = _ScrapeTime()
         registry.register(self._at_scrape)
@@ -201,6 +201,13 @@ class Instruments:
         """Show the memory that one more lane and one more permit add."""
         self._gauges[contract.WARMUP_LANE_BYTES.name].set(lane)
         self._gauges[contract.WARMUP_PERMIT_BYTES.name].set(permit)
+
+    def parity(self, cosine_min: float, pixel_difference_max: float) -> None:
+        """Show what the self-test at start-up found; before it there is no such metric."""
+        for metric in contract.WITH_PARITY_CHECK:
+            self._build(metric)
+        self._gauges[contract.PARITY_COSINE_MIN.name].set(cosine_min)
+        self._gauges[contract.PARITY_PIXEL_DIFFERENCE_MAX.name].set(pixel_difference_max)
 
 
 class _ScrapeTime(Collector):

@@ -33,8 +33,6 @@ class LaneThread:
     ) -> None:
         self.name = name
         self.lane = lane
-        self.measured: dict[int, float] = {}
-        """Lane seconds by batch size, filled when `start` was asked to measure."""
         self._batcher = batcher
         self._ring = ring
         self._report = report
@@ -46,11 +44,11 @@ class LaneThread:
         self._start_error: Exception | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, share: int, measure: Sequence[int] = ()) -> None:
-        """Start the thread, wait until the lane is warm; optionally time these batch sizes."""
+    def start(self, share: int, prove: Callable[[Lane], None] = lambda lane: None) -> None:
+        """Start the thread, wait until the lane is warm; `prove` runs there before any work."""
         self._share = share
         self._thread = threading.Thread(
-            target=self._main, args=(tuple(measure),), name=self.name, daemon=True
+            target=self._main, args=(prove,), name=self.name, daemon=True
         )
         self._thread.start()
         self._ready.wait()
@@ -82,12 +80,11 @@ class LaneThread:
             return f"{self.name} has ended"
         return None
 
-    def _main(self, measure: tuple[int, ...]) -> None:
+    def _main(self, prove: Callable[[Lane], None]) -> None:
         try:
             self.lane.start()
             self.lane.share(self._share)
-            for batch in measure:
-                self.measured[batch] = self._time(batch)
+            prove(self.lane)
         except Exception as error:  # noqa: BLE001 - start() raises it in the caller's thread
             self._start_error = error
             return
@@ -99,17 +96,6 @@ class LaneThread:
             self._compute(items)
             self._busy_since = None
             self._batcher.finished()
-
-    def _time(self, batch: int) -> float:
-        """Return the best of three lane times for a batch, in seconds, after one to warm up."""
-        slots = [self._ring.acquire() for _ in range(batch)]
-        times = []
-        for _ in range(4):
-            started = time.perf_counter()
-            self.lane.run(slots, lambda: None)
-            times.append(time.perf_counter() - started)
-        self._ring.release(slots)
-        return min(times[1:])
 
     def _compute(self, batch: list[Item]) -> None:
         wall, processor = time.monotonic(), time.thread_time()

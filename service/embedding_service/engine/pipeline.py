@@ -12,26 +12,29 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from embedding_contract.endpoints import ImageErrorCode
-from embedding_contract.tuning import MAX_SEMAPHORE, Setting
+from embedding_contract.tuning import MAX_SEMAPHORE, Setting, setting_to_mapping
 from embedding_service.engine import cpu_limit, warmup
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.batcher import Batcher
 from embedding_service.engine.busy_union import BusyUnion
 from embedding_service.engine.decode_pool import DecodePool
 from embedding_service.engine.job import Item, Job, wake
-from embedding_service.engine.lane import LaneResult
+from embedding_service.engine.lane import Lane, LaneResult
 from embedding_service.engine.lane_thread import LaneThread
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts
+from embedding_service.engine.proof import Proof, show
 from embedding_service.engine.slots import Pixels, SlotsClosed
+from embedding_service.engine.starting import WarmUp
 from embedding_service.engine.texts import TextThread
-from embedding_service.errors import ImageFailure, ImageRejected, ServerFault
+from embedding_service.errors import ImageFailure, ImageRejected, ParityMissed, ServerFault
 from embedding_service.imaging.prepare import prepare
 from embedding_service.metrics import Instruments
 
@@ -86,7 +89,10 @@ class Pipeline:
         self._texts = TextThread(parts.encode_texts, parts.info.max_batch)
         self._lanes: list[LaneThread] = []
         self._stuck_seconds = STUCK_SECONDS
-        self._warm_up()
+        self.warmup = self._warm_up()
+        self._set_lanes(self._setting.num_streams)
+        if settings.started_with(self.warmup.suggested) != settings.initial:
+            self.retune(settings.started_with(self.warmup.suggested))
         self._show()
 
     # What web/ uses
@@ -192,7 +198,9 @@ class Pipeline:
         for lane in self._lanes:
             lane.share(share)
 
-    def _start_lane(self, share: int, measure: Sequence[int] = ()) -> LaneThread:
+    def _start_lane(
+        self, share: int, prove: Callable[[Lane], None] = lambda lane: None
+    ) -> LaneThread:
         lane = LaneThread(
             f"lane-{len(self._lanes)}",
             self._parts.make_lane(),
@@ -200,7 +208,7 @@ class Pipeline:
             self._parts.ring,
             self._report,
         )
-        lane.start(share, measure)
+        lane.start(share, prove)
         return lane
 
     # The way of one image
@@ -282,21 +290,34 @@ class Pipeline:
 
     # Start and stop
 
-    def _warm_up(self) -> None:
-        """Start the lanes; measure what the tuner predicts from."""
-        share = max(1, int(self._cores) // self._setting.num_streams)
-        sizes = sorted({1, self.model.max_batch})
-        first = self._start_lane(share, sizes)
+    def _warm_up(self) -> WarmUp:
+        """Start the first lane; let it prove its vectors; measure what the tuner predicts from.
+
+        Raises:
+            ParityMissed: its vectors are not the reference's: the server must not start.
+        """
+        proof = Proof(self._parts, self._pixels)
+        first = self._start_lane(max(1, int(self._cores) // self._setting.num_streams), proof)
         self._lanes.append(first)
-        for batch, seconds in first.measured.items():
-            self._instruments.warmup_lane(batch, seconds)
-        self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(first.measured.values()))
-        sample = warmup.sample_jpeg()
-        self._instruments.warmup_decode("cpu", warmup.decode_seconds(self._pixels, sample))
-        self._instruments.warmup_bytes(
-            first.lane.memory_bytes(), warmup.permit_bytes(sample, self.model.dimensions)
-        )
-        self._set_lanes(self._setting.num_streams)
+        self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(proof.lane_seconds.values()))
+        self._check_parity(proof)
+        found = proof.warm_up(self._cores, first.lane.memory_bytes())
+        show(found.tables, self._instruments)
+        _log.info("warm", extra={"suggested": setting_to_mapping(found.suggested)})
+        return found
+
+    def _check_parity(self, proof: Proof) -> None:
+        found = proof.parity()
+        if found is None:
+            return
+        self._instruments.parity(found.cosine_min, found.pixel_difference_max)
+        self.model = replace(self.model, parity=found)
+        _log.info("parity checked", extra=asdict(found))
+        try:
+            proof.check(found)
+        except ParityMissed:
+            self._stop()
+            raise
 
     def _show(self) -> None:
         count, info = self._instruments, self.model

@@ -99,13 +99,13 @@ class Lifecycle:
         return pipeline
 
     async def _serve(self, pipeline: Engine, http: asyncio.Task[None]) -> None:
-        settings = self._settings
+        settings, warmup = self._settings, pipeline.warmup
         watch = TuningWatch(
             pipeline,
             self._instruments,
             directory=settings.tuning_directory,
             pod_name=settings.pod_name,
-            initial=settings.initial,
+            initial=settings.started_with(warmup.suggested) if warmup else settings.initial,
         )
         await watch.look()  # ready means: on the generation that is there
         self._serving.serve(pipeline, watch)

@@ -10,6 +10,7 @@ from embedding_contract.report import TuningReport
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.pipeline import Vector
+from embedding_service.engine.starting import WarmUp
 from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
@@ -33,6 +34,10 @@ class Embedder(Protocol):
     @property
     def admission(self) -> Admission:
         """Who may come in."""
+
+    @property
+    def warmup(self) -> WarmUp | None:
+        """What the warm-up measured and suggests."""
 
     async def embed_images(
         self, images: Sequence[bytes | ImageFailure]
