@@ -6,6 +6,7 @@ Thresholds: tuned on one half of 1400 simulated settings and tested on the other
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final, Literal
 
 Bottleneck = Literal[
@@ -102,3 +103,45 @@ def classify(shares: Shares, *, queueing: bool, last: Bottleneck | None = None) 
     if not queueing and fullest_inside(shares) < CLIENT_BELOW:
         return "ClientLimited"
     return "Balanced"
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a window of `seconds` carried: `images` and `requests` a second, `waiting` requests
+    (mean), and the `permits` in force.
+    """  # noqa: D205
+
+    seconds: float
+    images: float
+    requests: float
+    waiting: float
+    permits: float
+
+
+def explain(verdict: Bottleneck, shares: Shares, load: Load) -> str:
+    """Return the verdict as one sentence with its numbers."""
+    if load.requests <= 0:
+        return f"No requests in {load.seconds:.0f} s."
+    carried = (
+        f"{load.images:.4g} images/s a pod over {load.seconds:.0f} s, "
+        f"{load.waiting:.3g} requests waiting"
+    )
+    names = {verdict: name for name, verdict, _ in (*HARDWARE, *POOLS)}
+    if verdict in names:
+        name = names[verdict]
+        # Busy time is counted when the work ends, so a short window may see more than there was.
+        share = min(100.0, 100 * (shares.get(name) or 0.0))
+        return f"The {WORDS[name]} is {share:.0f} % busy: {carried}."
+    fullest = f"the fullest {100 * fullest_inside(shares):.0f} %"
+    sentences: dict[Bottleneck, str] = {
+        "MemoryBound": f"{100 * (shares.get('memory') or 0.0):.0f} % of the GPU memory is in use",
+        "AdmissionLimited": f"All {load.permits:.0f} permits are taken and requests wait, while no "
+        f"resource inside is full ({fullest})",
+        "ClientLimited": f"No request waits and every resource has room ({fullest})",
+        "Unstable": "The throughput differs too much between the windows",
+        "NoData": f"Too few requests to judge: {load.requests * load.seconds:.0f} requests; "
+        f"{carried}.",
+    }
+    if verdict == "NoData":
+        return sentences[verdict]
+    return f"{sentences.get(verdict, f'No single resource is full ({fullest})')}: {carried}."

@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from embedding_contract import metrics as contract
 from embedding_contract.tuning import REJECTION_REASONS, RejectionReason, Setting
+from embedding_service.activity import Reading
+from embedding_service.readings import counted, still
 
 CPU_WINDOW_SECONDS = 1.0
 """Two scrapes closer than this share one value of the CPU utilisation."""
@@ -56,6 +58,10 @@ class Instruments:
         for metric in contract.ALL:
             if metric not in (*_AT_SCRAPE, *contract.WITH_PARITY_CHECK):
                 self._build(metric)
+        self._setting = Setting(1, 1, 1, "cpu")
+        self._gauge_readers: tuple[Callable[[], float], Callable[[], float]] = (float, float)
+        self._happened = 0
+        """Changes with whatever a reading would show; only that it changes counts."""
         self._at_scrape = _ScrapeTime()
         registry.register(self._at_scrape)
 
@@ -85,6 +91,7 @@ class Instruments:
         `seconds` runs from arrival to answer, the wait for a permit included.
         """
         _known(outcome, contract.REQUEST_OUTCOMES)
+        self._happened += 1
         self._counters[contract.REQUESTS.name].labels(outcome).inc()
         self._histograms[contract.REQUEST_DURATION.name].observe(seconds)
 
@@ -97,6 +104,7 @@ class Instruments:
     def stage(self, stage: str, seconds: float) -> None:
         """Record one pass through a stage, its wait excluded."""
         _known(stage, contract.STAGES)
+        self._happened += 1
         self._histograms[contract.STAGE_DURATION.name].labels(stage).observe(seconds)
 
     def waited(self, stage: str, seconds: float) -> None:
@@ -153,6 +161,7 @@ class Instruments:
 
     def setting(self, setting: Setting) -> None:
         """Show the resolved setting in force."""
+        self._setting = setting
         self._gauges[contract.NUM_STREAMS.name].set(setting.num_streams)
         self._gauges[contract.SEMAPHORE_SIZE.name].set(setting.semaphore_size)
         self._gauges[contract.DECODE_WORKERS.name].set(setting.decode_workers)
@@ -160,6 +169,7 @@ class Instruments:
 
     def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
         """Read both numbers at every scrape."""
+        self._gauge_readers = (in_flight, waiting)
         self._gauges[contract.INFLIGHT_REQUESTS.name].set_function(in_flight)
         self._gauges[contract.WAITING_REQUESTS.name].set_function(waiting)
 
@@ -209,6 +219,30 @@ class Instruments:
         self._gauges[contract.PARITY_COSINE_MIN.name].set(cosine_min)
         self._gauges[contract.PARITY_PIXEL_DIFFERENCE_MAX.name].set(pixel_difference_max)
 
+    # For the process itself
+
+    def reading(self, now: float, before: Reading | None) -> Reading:
+        """Read all counters at `now` (time.monotonic()).
+
+        Where nothing happened since `before` only the clocks are read.
+        """
+        in_flight, waiting = (read() for read in self._gauge_readers)
+        live = Reading(
+            at=now,
+            setting=self._setting,
+            in_flight=in_flight,
+            waiting=waiting,
+            busy=self._at_scrape.clocks(),
+            happened=self._happened,
+        )
+        if before is not None and before.happened == live.happened:
+            return still(live, before)
+        return counted(live, self._counters, self._histograms)
+
+    def limits(self) -> tuple[float, float | None]:
+        """Return the cores of the limit and the share of GPU memory in use, None without a GPU."""
+        return self._at_scrape.limits()
+
 
 class _ScrapeTime(Collector):
     """Values that cost nothing until somebody scrapes."""
@@ -246,6 +280,19 @@ class _ScrapeTime(Collector):
         self, memory_bytes: Callable[[], tuple[int, int]], utilization: Callable[[], float]
     ) -> None:
         self._gpu = (memory_bytes, utilization)
+
+    def clocks(self) -> dict[str, float]:
+        """Return seconds since the start: cpu, loop, gil."""
+        with self._lock:
+            loop = self._read_loop()
+            return {"cpu": time.process_time(), "loop": loop, "gil": self._gil_seconds + loop}
+
+    def limits(self) -> tuple[float, float | None]:
+        """Return cores of the limit and the share of GPU memory in use, None without a GPU."""
+        if self._gpu is None:
+            return self._limit_cores, None
+        used, total = self._gpu[0]()
+        return self._limit_cores, used / max(total, 1)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: prometheus_client must not read clocks just to register."""

@@ -84,37 +84,14 @@ def _since(verdict: Bottleneck, previous: Diagnosis | None, now: float) -> float
 
 
 def _message(verdict: Bottleneck, sample: Sample, duration: float) -> str:
-    load = (
-        f"{sample.images:.4g} images/s a pod over {duration:.0f} s, "
-        f"{sample.waiting:.3g} requests waiting"
+    load = bottleneck.Load(
+        seconds=duration,
+        images=sample.images,
+        requests=sample.requests,
+        waiting=sample.waiting,
+        permits=sample.semaphore_size,
     )
-    if sample.requests <= 0:
-        return f"No requests in {duration:.0f} s."
-    names = {verdict: name for name, verdict, _ in (*bottleneck.HARDWARE, *bottleneck.POOLS)}
-    if verdict in names:
-        name = names[verdict]
-        # Busy time is counted when the work ends, so a short window may see more than there was.
-        share = min(100.0, 100 * (sample.share(name) or 0.0))
-        return f"The {bottleneck.WORDS[name]} is {share:.0f} % busy: {load}."
-    match verdict:
-        case "MemoryBound":
-            return f"{100 * (sample.memory or 0.0):.0f} % of the GPU memory is in use: {load}."
-        case "AdmissionLimited":
-            return (
-                f"All {sample.semaphore_size:.0f} permits are taken and requests wait, while no "
-                f"resource inside is full (the fullest {100 * sample.fullest:.0f} %): {load}."
-            )
-        case "ClientLimited":
-            return (
-                f"No request waits and every resource has room (the fullest "
-                f"{100 * sample.fullest:.0f} %): {load}."
-            )
-        case "Unstable":
-            return f"The throughput differs too much between the windows: {load}."
-        case "NoData":
-            return f"Too few requests to judge: {sample.requests * duration:.0f} requests; {load}."
-        case _:
-            return f"No single resource is full (the fullest {100 * sample.fullest:.0f} %): {load}."
+    return bottleneck.explain(verdict, {name: sample.share(name) for name in SHARES}, load)
 
 
 def _evidence(sample: Sample, p95_objective: float | None) -> list[Evidence]:

@@ -111,11 +111,13 @@ class Lifecycle:
         self._serving.serve(pipeline, watch)
         _log.info("ready", extra={"model": pipeline.model.name, "device": pipeline.model.device})
         watching = asyncio.create_task(watch.run())
+        ticking = asyncio.create_task(self._serving.activity.run())
         try:
             await self._first_of(http)
             await self._leave(http)
         finally:
             watching.cancel()
+            ticking.cancel()
 
     async def _leave(self, http: asyncio.Task[None]) -> None:
         """Drop out of the endpoints first, then finish what was admitted."""

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
-from embedding_contract.report import report_to_mapping
 from embedding_service.web.answers import JSON, NPY
 from embedding_service.web.openai import answer_embeddings
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
+from embedding_service.web.self_report import TUNING_EXAMPLE, model_card, tuning_document
 from embedding_service.web.serving import Serving
 from embedding_service.web.uploads import answer_embed
 
@@ -94,33 +94,33 @@ def report_routes(serving: Serving) -> APIRouter:
         """OpenAI's list of models, with what this server adds about its one model.
 
         `meaningful` is false for seeded random weights: their vectors mean nothing.
+        `precision_reason` says why the weights have this number format. `parity` is what the
+        self-test at start-up found: worst cosine with open_clip's own fp32 path, worst mean pixel
+        difference of 255, and of which golden image or text; null where it is off.
         """
-        return _json({"object": "list", "data": [_model_card(serving)]})
+        return _json({"object": "list", "data": [model_card(serving)]})
 
-    @router.get(TUNING_PATH, summary="The setting in force", response_class=Response)
+    @router.get(
+        TUNING_PATH,
+        summary="The setting in force, and what this pod knows about itself",
+        response_class=Response,
+        responses={200: {"content": {JSON: {"example": TUNING_EXAMPLE}}}},
+    )
     async def tuning() -> Response:
-        """What is in force, since when, of which generation, and what was refused."""
-        return _json(report_to_mapping(serving.reporter.report))
+        """What is in force, since when, of which generation, and what was refused.
+
+        `suggested` is the setting that follows from `warmup`: lane seconds by batch size, decode
+        seconds of a full-HD JPEG, bytes that a lane and a permit add.
+
+        `activity` judges the last 30 seconds under the setting in force; null while that is too
+        short. `shares` are busy time over what there is (cpu: of the container's limit), null where
+        there is no such resource. `parts` say where the time of one image goes: waiting for a
+        permit, fetch, decode, queue (for a decode thread and a lane), copy in, compute, copy out,
+        serialise. `bottleneck`, `message` and `remedy` are the operator's words and thresholds.
+        """
+        return _json(tuning_document(serving))
 
     return router
-
-
-def _model_card(serving: Serving) -> dict[str, object]:
-    model = serving.embedder.model
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": int(serving.started_at),
-        "owned_by": "sluice",
-        "pretrained": model.pretrained,
-        "precision": model.precision,
-        "device": model.device,
-        "dimensions": model.dimensions,
-        "image_size": list(model.image_size),
-        "context_length": model.context_length,
-        "max_batch": model.max_batch,
-        "meaningful": model.meaningful,
-    }
 
 
 def _json(document: dict[str, Any]) -> Response:

@@ -15,6 +15,7 @@ from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
 from embedding_service.sources.folder import FolderSource
+from embedding_service.web.activity_watch import ActivityWatch
 from embedding_service.web.trace import Trace
 
 
@@ -79,6 +80,7 @@ class Serving:
         self.settings = settings
         self.instruments = instruments
         self.started_at = time.time()
+        self.activity = ActivityWatch(instruments)
         self.folder = (
             None
             if settings.image_folder is None
