@@ -93,7 +93,7 @@ WARMUP_DECODE_SECONDS = _gauge(
 WARMUP_LANE_BYTES = _gauge("warmup_lane_bytes", "bytes", "Device memory that one lane adds.")
 WARMUP_PERMIT_BYTES = _gauge("warmup_permit_bytes", "bytes", "Host memory that one permit adds.")
 PARITY_COSINE_MIN = _gauge(
-    "parity_cosine_min", "ratio", "Worst cosine with the reference, at start-up."
+    "parity_cosine_min", "cosine", "Worst cosine with the reference, at start-up."
 )
 PARITY_PIXEL_DIFFERENCE_MAX = _gauge(
     "parity_pixel_difference_max",

@@ -68,8 +68,8 @@ def starting_setting(tables: WarmupTables, cores: float, memory_bytes: float | N
     workers = _clamp(math.ceil(cores), 1, tuning.MAX_DECODE_WORKERS)
     lanes = _lanes(tables, cores)
     permits = _permits(tables, cores, workers) + lanes
-    if memory_bytes is not None and tables.permit_bytes > 0:
-        permits = min(permits, int(PERMITS_SHARE * memory_bytes / tables.permit_bytes))
+    if memory_bytes is not None:
+        permits = min(permits, _fitting(PERMITS_SHARE * memory_bytes, tables.permit_bytes))
     return Setting(
         num_streams=lanes,
         semaphore_size=_clamp(permits, tuning.MIN_SEMAPHORE, tuning.MAX_SEMAPHORE),
@@ -83,8 +83,8 @@ def _lanes(tables: WarmupTables, cores: float) -> int:
         return 1
     _, lane_rate = _lane(tables)
     wanted = 1 if _decode_rate(tables, cores) <= lane_rate / 2 else 2
-    if tables.lane_bytes > 0:  # the first lane is in place already
-        wanted = min(wanted, 1 + int(max(0.0, tables.free_bytes) / tables.lane_bytes))
+    # The first lane is in place already.
+    wanted = min(wanted, 1 + _fitting(tables.free_bytes, tables.lane_bytes))
     return _clamp(wanted, tuning.MIN_STREAMS, tuning.MAX_STREAMS)
 
 
@@ -109,6 +109,11 @@ def _lane(tables: WarmupTables) -> tuple[int, float]:
 
 def _decode_rate(tables: WarmupTables, cores: float) -> float:
     return max(cores, 0.01) / max(tables.decode_seconds, _LEAST_SECONDS)
+
+
+def _fitting(free_bytes: float, bytes_each: float) -> int:
+    """Return how many fit. What takes less than a byte was not measured, and fits."""
+    return int(max(0.0, free_bytes) / max(bytes_each, 1.0)) if bytes_each else tuning.MAX_SEMAPHORE
 
 
 def _clamp(value: int, low: int, high: int) -> int:
