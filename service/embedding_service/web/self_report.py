@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any, Final
 
+from embedding_contract.bottleneck import REMEDIES
 from embedding_contract.report import report_to_mapping
 from embedding_contract.tuning import setting_to_mapping
 from embedding_service.engine.starting import WarmUp
@@ -60,8 +61,10 @@ def model_card(serving: Serving) -> dict[str, Any]:
     }
 
 
+# OpenAPI drops what is null, so the example is of a server where nothing is: on a GPU, and with a
+# file that was refused.
 _SETTING: Final = {
-    "numStreams": 1, "semaphoreSize": 4, "decodeWorkers": 2, "decodeDevice": "cpu",
+    "numStreams": 1, "semaphoreSize": 4, "decodeWorkers": 16, "decodeDevice": "cpu",
 }  # fmt: skip
 TUNING_EXAMPLE: Final[dict[str, Any]] = {
     "pod": "clip-6d9f-abcde",
@@ -69,32 +72,32 @@ TUNING_EXAMPLE: Final[dict[str, Any]] = {
     "setting": _SETTING,
     "requested": {**_SETTING, "decodeWorkers": 0, "decodeDevice": "auto"},
     "since": 1767225600.0,
-    "rejected": None,
-    "suggested": {**_SETTING, "semaphoreSize": 3},
+    "rejected": "generation 6 is an older generation than 7, which is in force; a changed file "
+    "needs a higher one",
+    "suggested": {**_SETTING, "semaphoreSize": 7},
     "warmup": {
-        "lane_seconds": {"1": 0.021, "8": 0.14, "32": 0.55},
+        "lane_seconds": {"1": 0.0009, "8": 0.0011, "32": 0.0015},
         "decode_seconds": 0.0061,
-        "lane_bytes": 91000000.0,
+        "lane_bytes": 910000000.0,
         "permit_bytes": 17000000.0,
     },
     "activity": {
         "seconds": 30.0,
-        "requests_per_second": 6.2,
-        "images_per_second": 248.0,
+        "requests_per_second": 55.0,
+        "images_per_second": 2200.0,
         "rejected": 0.0,
         "in_flight": 3.9,
         "waiting": 2.4,
         "shares": {
-            "memory": None, "cpu": 0.981, "gpu": None, "host": 0.083, "interpreter_lock": 0.083,
-            "loop": 0.031, "copy": None, "decode": 0.412, "lanes": 0.94, "permits": 0.975,
+            "memory": 0.04, "cpu": 0.981, "gpu": 0.11, "host": 0.23, "interpreter_lock": 0.23,
+            "loop": 0.08, "copy": 0.02, "decode": 0.91, "lanes": 0.12, "permits": 0.975,
         },
         "parts": {
-            "wait": 0.31, "fetch": 0.01, "decode": 0.07, "queue": 0.35, "h2d": 0.001,
-            "compute": 0.25, "d2h": 0.001, "serialise": 0.008,
+            "wait": 0.35, "fetch": 0.01, "decode": 0.4, "queue": 0.18, "h2d": 0.01,
+            "compute": 0.03, "d2h": 0.01, "serialise": 0.01,
         },
         "bottleneck": "CPUBound",
-        "message": "The CPU is 98 % busy: 248 images/s a pod over 30 s, 2.4 requests waiting.",
-        "remedy": "More CPU (resources.limits.cpu), decodeDevice gpu, smaller images, or replicas. "
-        "More streams would only wait for the CPU.",
+        "message": "The CPU is 98 % busy: 2200 images/s a pod over 30 s, 2.4 requests waiting.",
+        "remedy": REMEDIES["CPUBound"],
     },
 }  # fmt: skip
