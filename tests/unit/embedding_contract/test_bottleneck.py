@@ -3,7 +3,7 @@
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract import bottleneck
@@ -30,6 +30,7 @@ def test_a_class_begins_at_its_threshold_and_ends_a_little_below(
     assert classify(below, queueing=True, last=verdict) == verdict
 
 
+@settings(deadline=None)
 @given(shares, st.booleans())
 def test_permits_are_blamed_only_where_nothing_inside_is_full(
     found: dict[str, float | None], queueing: bool
@@ -42,6 +43,7 @@ def test_permits_are_blamed_only_where_nothing_inside_is_full(
         assert {verdict} <= {one for name, one, _ in LAYERS if name in full}
 
 
+@settings(deadline=None)
 @given(shares, st.sampled_from(get_args(Bottleneck)), st.floats(0, 100))
 def test_a_verdict_is_one_sentence_whatever_the_figures(
     found: dict[str, float | None], verdict: Bottleneck, requests: float

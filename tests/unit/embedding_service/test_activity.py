@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract.tuning import Setting
@@ -148,6 +148,7 @@ newest_readings = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(newest_readings)
 def test_whatever_the_counters_say_there_is_a_verdict(newest: Reading) -> None:
     found = judge([Reading(0.0, SETTING), newest], CPU)

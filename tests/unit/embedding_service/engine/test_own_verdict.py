@@ -21,8 +21,9 @@ from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts, make_ring
 from embedding_service.engine.pipeline import Pipeline
 from embedding_service.engine.simulated_lane import SimulatedLane
-from embedding_service.imaging.profile import Profile
-from embedding_service.imaging.resample import pillow_resample
+from embedding_service.imaging.geometry import Window
+from embedding_service.imaging.profile import Interpolation, Profile
+from embedding_service.imaging.resample import Pixels, pillow_resample
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
 from embedding_service.web.activity_watch import ActivityWatch
@@ -76,10 +77,17 @@ class Load:
         self.pipeline = Pipeline(parts, wanted, self.instruments)
         self.watch = ActivityWatch(self.instruments, self.clock)
 
-    def resample(self, *arguments: Any) -> Any:
+    def resample(
+        self,
+        pixels: Pixels,
+        extent: tuple[float, float],
+        resized: tuple[int, int],
+        window: Window,
+        interpolation: Interpolation,
+    ) -> Pixels:
         """A resize that takes its time without using the CPU."""
         self.clock.pass_by(self.decode_seconds)
-        return pillow_resample(*arguments)
+        return pillow_resample(pixels, extent, resized, window, interpolation)
 
     async def request(self, hold_seconds: float = 0.0) -> None:
         async with self.pipeline.admission.permit(30):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import hypothesis
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -92,6 +93,7 @@ def test_texts_count_and_nan_is_the_worst() -> None:
     assert compared(texts=np.full((1, 4), np.nan, np.float32)).cosine_of == "text 'a text'"
 
 
+@hypothesis.settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(0, 255))
 def test_it_refuses_exactly_outside_the_bounds(cosine: float, difference: float) -> None:
     message = miss(Parity(cosine, "a", difference, "b"), "fp32", "model")

@@ -1,6 +1,6 @@
 """The setting to start with: worked out by hand for a few machines, inside its bounds for all."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract import tuning
@@ -67,6 +67,7 @@ tables = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(tables, st.floats(0, 1e4), memory)
 def test_whatever_was_measured_the_suggestion_is_a_valid_setting(
     measured: WarmupTables, cores: float, limit: float | None
@@ -78,6 +79,7 @@ def test_whatever_was_measured_the_suggestion_is_a_valid_setting(
         assert found.num_streams == 1
 
 
+@settings(deadline=None)
 @given(tables, st.floats(0.1, 1e3))
 def test_less_memory_never_means_more_permits(measured: WarmupTables, cores: float) -> None:
     sizes = [

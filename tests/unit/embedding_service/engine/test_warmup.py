@@ -1,6 +1,6 @@
 """The table of lane seconds: its ends always, what lies between while there is time."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_service.engine.warmup import batch_sizes, lane_table
@@ -29,6 +29,7 @@ def test_sizes_are_powers_of_two_and_the_largest_itself() -> None:
     assert batch_sizes(24) == [1, 2, 4, 8, 16, 24]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 1024))
 def test_the_labels_of_the_metric_are_few(max_batch: int) -> None:
     sizes = batch_sizes(max_batch)
@@ -55,6 +56,7 @@ def test_the_first_run_of_a_size_does_not_count() -> None:
     assert lane_table(lambda size: next(times), 2)[1] == 0.01
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 1024), st.floats(1e-6, 10), st.floats(1e-6, 10), st.floats(0, 5)
 )  # fmt: skip
