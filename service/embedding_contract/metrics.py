@@ -11,8 +11,9 @@ SECONDS_BUCKETS = (
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 STAGES = ("fetch", "decode", "queue", "h2d", "compute", "d2h", "serialise")
-REQUEST_OUTCOMES = ("ok", "rejected", "client_fault", "server_fault", "cancelled")
+REQUEST_OUTCOMES = ("ok", "rejected", "client_fault", "server_fault", "cancelled", "expired")
 IMAGE_OUTCOMES = ("ok", "failed")
+CACHE_OUTCOMES = ("hit", "miss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,25 @@ STAGE_DURATION = _seconds(
 STAGE_WAIT = _seconds("stage_wait_seconds", "Time spent waiting in front of a stage.", "stage")
 INFLIGHT_REQUESTS = _gauge("inflight_requests", "requests", "Requests that hold a permit.")
 WAITING_REQUESTS = _gauge("waiting_requests", "requests", "Requests that wait for a permit.")
+PERMITS_IN_USE = _gauge(
+    "permits_in_use",
+    "permits",
+    "Permits held, or kept free for live requests while bulk ones wait.",
+)
+CACHE_LOOKUPS = _counter(
+    "cache_lookups", "images", "Images looked up in the cache of vectors, by outcome.", "outcome"
+)
+CACHE_BYTES = _gauge("cache_bytes", "bytes", "Memory that the cache of vectors uses.")
+SHARED_IMAGES = _counter(
+    "shared_images", "images", "Images not computed: the same one was in flight."
+)
 BATCH_SIZE = Metric(
     "embedding_batch_size", "histogram", "images", "Images in one batch.", (), BATCH_BUCKETS
 )
 BATCHES = _counter("batches", "batches", "Batches computed by all lanes.")
+LANE_REPLACEMENTS = _counter(
+    "lane_replacements", "lanes", "Lanes put in the place of one that broke."
+)
 
 NUM_STREAMS = _gauge("num_streams", "streams", "Lanes in force.")
 SEMAPHORE_SIZE = _gauge("semaphore_size", "permits", "Permits in force.")

@@ -17,6 +17,10 @@ from embedding_service.settings import ServerSettings, SettingsError, describe_s
 from embedding_service.web.lifecycle import Lifecycle
 
 EXIT_CANNOT_START = 2
+SPIN_COUNT = 3000
+"""How often torch's helper threads look for work before they sleep: some tens of microseconds.
+The default is milliseconds, in which they take the cores from the threads that decode; sleeping at
+once costs more than a layer takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +30,7 @@ def main() -> NoReturn:
     It ends without the interpreter's own teardown: a thread that still loads or is stuck must not
     hold up the exit, and libraries print there, after the line that the operator looks for.
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))  # read when torch is first imported
     code = run(sys.argv[1:], os.environ)
     logging.shutdown()
     sys.stdout.flush()

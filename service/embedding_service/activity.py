@@ -27,10 +27,11 @@ Passes = tuple[float, float]
 class Reading:
     """All counters at one moment, since the start.
 
-    `at` is time.monotonic(). `requests` are the answered ones without the `rejected`. `in_flight`
-    and `waiting` are of this moment. `busy` is seconds by resource: cpu, gpu, copy, gil, loop,
-    decode, gpu_decode, lanes. `stages` and `waits` are passes by the contract's stage names. Two
-    readings with the same `happened` differ in clocks and gauges alone.
+    `at` is time.monotonic(). `requests` are the answered ones without the `rejected` (refused or
+    too late). `in_flight`, `waiting` and `permits` in use are of this moment. `busy` is seconds by
+    resource: cpu, gpu, copy, gil, loop, decode, gpu_decode, lanes. `stages` and `waits` are passes
+    by the contract's stage names. Two readings with the same `happened` differ in clocks and gauges
+    alone.
     """
 
     at: float
@@ -40,6 +41,7 @@ class Reading:
     images: float = 0.0
     in_flight: float = 0.0
     waiting: float = 0.0
+    permits: float = 0.0
     busy: Mapping[str, float] = field(default_factory=dict)
     stages: Mapping[str, Passes] = field(default_factory=dict)
     waits: Mapping[str, Passes] = field(default_factory=dict)
@@ -122,7 +124,9 @@ def judge(
     refused = newest.rejected - first.rejected
     rejected = refused / (requests + refused) if refused > 0 else 0.0
     in_flight = _mean([reading.in_flight for reading in readings[1:]])
-    shares = _shares(first, newest, device, in_flight)
+    shares = _shares(first, newest, device)
+    permits = _mean([reading.permits for reading in readings[1:]])
+    shares["permits"] = permits / max(1, newest.setting.semaphore_size)
     queueing = bottleneck.is_queueing(load.waiting, rejected)
     verdict = bottleneck.classify(shares, queueing=queueing, last=last)
     if 0 < requests < bottleneck.TOO_FEW_REQUESTS:
@@ -154,9 +158,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def _shares(
-    first: Reading, newest: Reading, device: Device, in_flight: float
-) -> dict[str, float | None]:
+def _shares(first: Reading, newest: Reading, device: Device) -> dict[str, float | None]:
     seconds, setting = newest.at - first.at, newest.setting
 
     def busy(name: str, servers: float = 1.0) -> float:
@@ -179,7 +181,6 @@ def _shares(
         "copy": busy("copy") if on_gpu else None,
         "decode": decode,
         "lanes": busy("lanes", setting.num_streams),
-        "permits": in_flight / max(1, setting.semaphore_size),
     }
 
 

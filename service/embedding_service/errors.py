@@ -38,6 +38,12 @@ class Overloaded(ServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class DeadlineExceeded(ServiceError):
+    """The time that the client gave is over: nobody wants the answer any more."""
+
+    code = "deadline_exceeded"
+
+
 class Draining(ServiceError):
     """The server is on its way out and takes no new work."""
 

@@ -28,6 +28,7 @@ CPU_WINDOW_SECONDS = 1.0
 _LABEL_VALUES: dict[str, tuple[str, ...]] = {
     contract.REQUESTS.name: contract.REQUEST_OUTCOMES,
     contract.IMAGES.name: contract.IMAGE_OUTCOMES,
+    contract.CACHE_LOOKUPS.name: contract.CACHE_OUTCOMES,
     contract.STAGE_DURATION.name: contract.STAGES,
     contract.STAGE_WAIT.name: contract.STAGES,
     contract.TUNING_REJECTIONS.name: REJECTION_REASONS,
@@ -59,7 +60,7 @@ class Instruments:
             if metric not in (*_AT_SCRAPE, *contract.WITH_PARITY_CHECK):
                 self._build(metric)
         self._setting = Setting(1, 1, 1, "cpu")
-        self._gauge_readers: tuple[Callable[[], float], Callable[[], float]] = (float, float)
+        self._gauge_readers: tuple[Callable[[], float], ...] = (float, float, float)
         self._happened = 0
         """Changes with whatever a reading would show; only that it changes counts."""
         self._at_scrape = _ScrapeTime()
@@ -117,6 +118,19 @@ class Instruments:
         self._counters[contract.BATCHES.name].inc()
         self._histograms[contract.BATCH_SIZE.name].observe(images)
 
+    def lane_replaced(self) -> None:
+        """Count one lane that was put in the place of a broken one."""
+        self._counters[contract.LANE_REPLACEMENTS.name].inc()
+
+    def image_shared(self) -> None:
+        """Count one image that joined the same one in flight."""
+        self._counters[contract.SHARED_IMAGES.name].inc()
+
+    def cache_looked(self, *, hit: bool) -> None:
+        """Count one image that was looked up in the cache."""
+        outcome = contract.CACHE_OUTCOMES[0 if hit else 1]
+        self._counters[contract.CACHE_LOOKUPS.name].labels(outcome).inc()
+
     # Busy seconds
 
     def stream_busy(self, seconds: float) -> None:
@@ -167,11 +181,21 @@ class Instruments:
         self._gauges[contract.DECODE_WORKERS.name].set(setting.decode_workers)
         self._gauges[contract.DECODE_ON_GPU.name].set(setting.decode_device == "gpu")
 
-    def watch_admission(self, in_flight: Callable[[], float], waiting: Callable[[], float]) -> None:
-        """Read both numbers at every scrape."""
-        self._gauge_readers = (in_flight, waiting)
+    def watch_admission(
+        self,
+        in_flight: Callable[[], float],
+        waiting: Callable[[], float],
+        permits: Callable[[], float],
+    ) -> None:
+        """Read at every scrape: requests inside, requests that wait, permits in use."""
+        self._gauge_readers = (in_flight, waiting, permits)
         self._gauges[contract.INFLIGHT_REQUESTS.name].set_function(in_flight)
         self._gauges[contract.WAITING_REQUESTS.name].set_function(waiting)
+        self._gauges[contract.PERMITS_IN_USE.name].set_function(permits)
+
+    def watch_cache(self, bytes_held: Callable[[], float]) -> None:
+        """Read the cache's memory at every scrape."""
+        self._gauges[contract.CACHE_BYTES.name].set_function(bytes_held)
 
     def tuning_generation(self, generation: int) -> None:
         """Show the generation of the tuning file in force."""
@@ -226,12 +250,13 @@ class Instruments:
 
         Where nothing happened since `before` only the clocks are read.
         """
-        in_flight, waiting = (read() for read in self._gauge_readers)
+        in_flight, waiting, permits = (read() for read in self._gauge_readers)
         live = Reading(
             at=now,
             setting=self._setting,
             in_flight=in_flight,
             waiting=waiting,
+            permits=permits,
             busy=self._at_scrape.clocks(),
             happened=self._happened,
         )

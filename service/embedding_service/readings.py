@@ -27,6 +27,7 @@ def still(live: Reading, before: Reading) -> Reading:
         setting=live.setting,
         in_flight=live.in_flight,
         waiting=live.waiting,
+        permits=live.permits,
         busy={**before.busy, **live.busy},
     )
 
@@ -36,12 +37,12 @@ def counted(
 ) -> Reading:
     """Return `live` (clocks and gauges) with all counters, which are keyed by their names."""
     requests = _values(counters, contract.REQUESTS)
-    rejected = requests.pop("rejected", 0.0)
+    unserved = sum(requests.pop(outcome, 0.0) for outcome in ("rejected", "expired"))
     busy = {name: sum(_values(counters, metric).values()) for name, metric in _BUSY.items()}
     return replace(
         live,
         requests=sum(requests.values()),
-        rejected=rejected,
+        rejected=unserved,
         images=sum(_values(counters, contract.IMAGES).values()),
         busy={**busy, **live.busy},
         stages=_passes(histograms, contract.STAGE_DURATION),

@@ -18,11 +18,20 @@ from typing import Any, Final, Literal, TypeVar, cast
 from embedding_contract import tuning
 from embedding_contract.endpoints import PORT, Environment
 from embedding_contract.tuning import DecodeDevice, Setting
+from embedding_service.allowed import (
+    FETCH_URLS,
+    FetchUrls,
+    Network,
+    parse_hosts,
+    parse_networks,
+    parse_prefixes,
+)
 
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
 Preprocess = Literal["model", "origin"]
 Device = Literal["auto", "cpu", "cuda"]
 Check = Literal["on", "off"]
+AdmitBy = Literal["requests", "images"]
 
 MEBIBYTE: Final = 1024 * 1024
 ENDPOINT_GRACE_SECONDS: Final = 2.0
@@ -78,6 +87,17 @@ def _choice(name: str, values: tuple[str, ...], default: str) -> Any:
     return _setting(Variable(name, read, ", ".join(values)), default)
 
 
+def _switch(name: str, *, default: bool) -> Any:
+    words = {"true": True, "false": False}
+
+    def read(text: str) -> bool:
+        if text.lower() not in words:
+            raise ValueError(text)
+        return words[text.lower()]
+
+    return _setting(Variable(name, read, "true, false"), default)
+
+
 def _whole(name: str, default: int, low: int, high: int, unit: str = "") -> Any:
     def read(text: str) -> int:
         return _between(int(text), low, high)
@@ -108,6 +128,13 @@ def _folder(name: str) -> Any:
         return path
 
     return _setting(Variable(name, read, "an absolute path of a folder"), None)
+
+
+def _list(name: str, read: Callable[[list[str]], tuple[Any, ...]], allowed: str) -> Any:
+    def split(text: str) -> tuple[Any, ...]:
+        return read([part for one in text.split(",") if (part := one.strip())])
+
+    return _setting(Variable(name, split, f"{allowed}, with commas between them"), ())
 
 
 def _cores(text: str) -> float | None:
@@ -164,6 +191,39 @@ class ServerSettings:
     image_folder: Path | None = _folder(Environment.IMAGE_FOLDER)
     """Folder whose images POST /embed may name. Not set: names are refused."""
 
+    fetch_urls: FetchUrls = _choice(Environment.FETCH_URLS, FETCH_URLS, "public")
+    """Which http and https URLs are fetched for clients. Default public: from addresses of the
+    public internet, ports 80 and 443. any: from private addresses and other ports too."""
+
+    fetch_hosts: tuple[str, ...] = _list(
+        Environment.FETCH_HOSTS, parse_hosts, "host names such as example.org"
+    )
+    """Hosts from which URLs are fetched, with all names below them. Not set: all hosts."""
+
+    fetch_networks: tuple[Network, ...] = _list(
+        Environment.FETCH_NETWORKS, parse_networks, "networks such as 10.1.0.0/16"
+    )
+    """IP addresses that may be fetched from though they are not public, on every port."""
+
+    object_prefixes: tuple[str, ...] = _list(
+        Environment.OBJECT_PREFIXES, parse_prefixes, "prefixes such as s3://albums/2024/ or gs://b/"
+    )
+    """What is read from object stores, with the server's own credentials, for every client that
+    asks. Not set: nothing."""
+
+    fetch_timeout_seconds: float = _seconds(Environment.FETCH_TIMEOUT_SECONDS, 10.0, 0.1, 600.0)
+    """Longest fetch of one image in seconds, redirects included. All images of one request may
+    take four times as long. Default 10."""
+
+    fetch_redirects: int = _whole(Environment.FETCH_REDIRECTS, 3, 0, 10)
+    """Redirects that are followed for one image; each is checked like the first URL. Default 3."""
+
+    fetch_concurrency: int = _whole(Environment.FETCH_CONCURRENCY, 64, 1, 1024, "fetches")
+    """Fetches at the same time, and connections; one request may use a quarter. Default 64."""
+
+    max_fetch_bytes: int = _whole(Environment.MAX_FETCH_BYTES, 256 * MEBIBYTE, 1024, 2**40, "bytes")
+    """Bytes that one request may make the server fetch, all images together. Default 256 MiB."""
+
     host: str = _text(Environment.HOST, "0.0.0.0", "an address of this machine")  # noqa: S104
     """Address to listen on. Default 0.0.0.0: probes and clients reach a pod from outside."""
 
@@ -198,6 +258,27 @@ class ServerSettings:
 
     queue_timeout_seconds: float = _seconds(Environment.QUEUE_TIMEOUT_SECONDS, 30.0, 0.0, 3600.0)
     """Longest wait for a permit, in seconds; then 429. Default 30: half of usual client limits."""
+
+    admit_by: AdmitBy = _choice(Environment.ADMIT_BY, ("requests", "images"), "requests")
+    """What a permit counts. Default requests: each takes one. images: a permit is room for the 40
+    images of a typical request, and each image takes its part, so that a request of one image does
+    not cost what one of 50 does."""
+
+    live_items: int = _whole(Environment.LIVE_ITEMS, 4, 0, 65536, "images and texts")
+    """A request that names no class in X-Priority is live up to this many images and texts, else
+    bulk. Default 4: somebody waits for a few, nobody for an album."""
+
+    deadline_seconds: float = _seconds(Environment.DEADLINE_SECONDS, 0.0, 0.0, 3600.0)
+    """Deadline of a request that names none in X-Deadline-Seconds, in seconds from its arrival;
+    late work is dropped and answered 504. Default 0: none."""
+
+    share_identical: bool = _switch(Environment.SHARE_IDENTICAL, default=True)
+    """Whether the same image in several requests in flight is computed once. Default true: images
+    are compared, not hashed, so it costs nothing where no two are alike."""
+
+    cache_bytes: int = _whole(Environment.CACHE_BYTES, 0, 0, 2**40, "bytes")
+    """Memory for vectors of images seen before, in bytes; the least recently used go first. Default
+    0: no cache. With one, every image is hashed: about 0.5 ms of one core for each MiB."""
 
     max_request_bytes: int = _whole(
         Environment.MAX_REQUEST_BYTES, 64 * MEBIBYTE, 1024, 2**40, "bytes"

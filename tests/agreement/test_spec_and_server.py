@@ -1,24 +1,37 @@
 """The spec's bounds and defaults are the server's own: a value the API takes, the server takes."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from embedding_contract import tuning
 from embedding_contract.endpoints import Environment
-from embedding_operator.api.spec import EmbeddingServiceSpec, LimitsSpec
+from embedding_operator.api.spec import EmbeddingServiceSpec, ImagesSpec, LimitsSpec, ReuseSpec
 from embedding_operator.api.tuning import Knobs
+from embedding_operator.render.environment import environment
+from embedding_service.allowed import FETCH_URLS
 from embedding_service.settings import ServerSettings, SettingsError
+from fakes.plans import plan
 
 REQUIRED = {Environment.MODEL: "sluice-tiny", Environment.PRETRAINED: "random:0"}
 LIMITS = {
     "queue_size": Environment.QUEUE_SIZE,
     "queue_timeout_seconds": Environment.QUEUE_TIMEOUT_SECONDS,
+    "live_items": Environment.LIVE_ITEMS,
+    "deadline_seconds": Environment.DEADLINE_SECONDS,
     "max_request_bytes": Environment.MAX_REQUEST_BYTES,
     "max_image_bytes": Environment.MAX_IMAGE_BYTES,
     "max_image_pixels": Environment.MAX_IMAGE_PIXELS,
     "max_images_per_request": Environment.MAX_IMAGES_PER_REQUEST,
     "drain_seconds": Environment.DRAIN_SECONDS,
+}
+IMAGES = {
+    "fetch_timeout_seconds": Environment.FETCH_TIMEOUT_SECONDS,
+    "fetch_redirects": Environment.FETCH_REDIRECTS,
+    "fetch_concurrency": Environment.FETCH_CONCURRENCY,
+    "max_fetch_bytes": Environment.MAX_FETCH_BYTES,
 }
 KNOBS = {
     "num_streams": Environment.NUM_STREAMS,
@@ -43,11 +56,54 @@ def test_a_limit_has_one_default(field: str, variable: str) -> None:
     assert getattr(LimitsSpec(), field) == getattr(server(), field)
 
 
+@pytest.mark.parametrize("field", [*IMAGES, "fetch_urls"])
+def test_a_source_of_images_has_one_default(field: str) -> None:
+    assert getattr(ImagesSpec(), field) == getattr(server(), field)
+
+
+def test_both_know_the_same_ways_to_fetch() -> None:
+    assert get_args(ImagesSpec.model_fields["fetch_urls"].annotation) == FETCH_URLS
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("fetch_hosts", ["example.org", "A.example", "a_b.example"]),
+        ("fetch_networks", ["10.1.0.0/16", "fc00::/7", "::ffff:10.0.0.0/104"]),
+        ("object_prefixes", ["s3://albums", "s3://albums/2024", "gs://a.b-c_d/e"]),
+    ],
+)
+def test_a_list_that_the_spec_takes_the_server_takes(field: str, values: list[str]) -> None:
+    made = plan(images={to_camel(field): values})
+    variables = {one["name"]: one.get("value", "") for one in environment(made)}
+    taken = getattr(ServerSettings.from_env(variables), field)
+    assert len(taken) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fetch_hosts", "https://example.org"), ("fetch_hosts", "*.example.org"),
+        ("fetch_networks", "10.0.0.1/8"), ("fetch_networks", "10.0.0.0"),
+        ("fetch_networks", "300.0.0.0/8"), ("object_prefixes", "albums/2024"),
+        ("object_prefixes", "https://a/"), ("object_prefixes", "s3://A"),
+    ],
+)  # fmt: skip
+def test_a_list_that_the_server_refuses_the_spec_refuses(field: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        ImagesSpec.model_validate({to_camel(field): [value]})
+    if value != "10.0.0.0":  # the server also takes a network of one address without its slash
+        with pytest.raises(SettingsError):
+            server(**{getattr(Environment, field.upper()): value})
+
+
 @pytest.mark.parametrize(
     ("model", "field", "variable"),
     [(LimitsSpec, *pair) for pair in LIMITS.items()]
-    + [(EmbeddingServiceSpec, *pair) for pair in KNOBS.items()],
-    ids=[*LIMITS, *KNOBS],
+    + [(ImagesSpec, *pair) for pair in IMAGES.items()]
+    + [(EmbeddingServiceSpec, *pair) for pair in KNOBS.items()]
+    + [(ReuseSpec, "cache_bytes", Environment.CACHE_BYTES)],
+    ids=[*LIMITS, *IMAGES, *KNOBS, "cache_bytes"],
 )
 def test_the_server_takes_what_the_spec_takes_and_no_more(
     model: Any, field: str, variable: str
@@ -58,6 +114,14 @@ def test_the_server_takes_what_the_spec_takes_and_no_more(
     for outside in (least - 1, greatest + 1):
         with pytest.raises(SettingsError, match=variable):
             server(**{variable: outside})
+
+
+def test_what_is_chosen_has_one_default_and_the_same_words() -> None:
+    assert LimitsSpec().admit_by == server().admit_by
+    for word in get_args(LimitsSpec.model_fields["admit_by"].annotation):
+        assert server(**{Environment.ADMIT_BY: word}).admit_by == word
+    assert ReuseSpec().share_identical == server().share_identical
+    assert ReuseSpec().cache_bytes == server().cache_bytes
 
 
 @pytest.mark.parametrize("model", [EmbeddingServiceSpec, Knobs], ids=["spec", "status"])

@@ -28,7 +28,7 @@ def readings(figures: Figures) -> list[Reading]:
     newest = Reading(
         SECONDS, setting,
         requests=requests, rejected=requests * figures.rejected / (1 - figures.rejected),
-        images=figures.images * SECONDS, in_flight=figures.inflight * figures.permits,
+        images=figures.images * SECONDS, permits=figures.inflight * figures.permits,
         waiting=figures.waiting, busy={name: share * SECONDS for name, share in busy.items()},
     )  # fmt: skip
     return [first, newest]

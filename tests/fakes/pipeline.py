@@ -9,9 +9,11 @@ import numpy as np
 from embedding_contract.endpoints import ImageErrorCode
 from embedding_contract.tuning import Setting
 from embedding_service.engine.admission import Admission
+from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.pipeline import Vector
 from embedding_service.engine.starting import WarmUp
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import ImageFailure
 from embedding_service.settings import ServerSettings
 
@@ -37,7 +39,12 @@ class FakePipeline:
             meaningful=False, max_batch=settings.max_batch,
         )  # fmt: skip
         self.warmup: WarmUp | None = None
-        self.admission = Admission(settings.semaphore_size, settings.queue_size)
+        self.admission = Admission(
+            settings.semaphore_size,
+            settings.queue_size,
+            images_per_permit=TYPICAL_REQUEST_IMAGES if settings.admit_by == "images" else None,
+        )
+        self.terms: Terms | None = None
         self.started = 0
         self.cancelled = 0
         self.closed = False
@@ -56,13 +63,15 @@ class FakePipeline:
             self._brake.set()
 
     async def embed_images(
-        self, images: Sequence[bytes | ImageFailure]
+        self, images: Sequence[bytes | ImageFailure], terms: Terms
     ) -> list[Vector | ImageFailure]:
+        self.terms = terms
         if images:
             await self._work()
         return [_outcome(image) for image in images]
 
-    async def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+    async def embed_texts(self, texts: Sequence[str], terms: Terms) -> list[Vector]:
+        self.terms = terms
         if texts:
             await self._work()
         return [vector_of(text.encode()) for text in texts]

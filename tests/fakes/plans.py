@@ -19,7 +19,13 @@ GPU: dict[str, Any] = {
     },
     "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
     "tolerations": [{"key": "team", "value": "search", "effect": "NoSchedule"}],
-    "images": {"volume": {"persistentVolumeClaim": {"claimName": "pictures"}}},
+    "images": {
+        "volume": {"persistentVolumeClaim": {"claimName": "pictures"}},
+        "fetchHosts": ["example.org", "pictures.example"],
+        "fetchNetworks": ["10.1.0.0/16"],
+        "objectPrefixes": ["s3://albums/2024/", "gs://photos"],
+        "credentialsSecret": {"name": "stores"},
+    },
     "limits": {"queueSize": 10, "drainSeconds": 12.5},
     "service": {"port": 8080, "type": "NodePort"},
 }

@@ -31,8 +31,10 @@ class FixedReporter:
 
 
 def settings_with(**values: object) -> ServerSettings:
-    """Return settings for tests; `values` are fields."""
-    fields: dict[str, Any] = {"model": "fake", "pretrained": "none", "drain_seconds": 2.0}
+    """Return settings for tests; `values` are fields. Nothing is fetched unless a test says so."""
+    fields: dict[str, Any] = {
+        "model": "fake", "pretrained": "none", "drain_seconds": 2.0, "fetch_urls": "none",
+    }  # fmt: skip
     return ServerSettings(**(fields | values))
 
 

@@ -62,7 +62,7 @@ class Figures:
             "request_seconds": requests * self.p95_seconds / 2,
             "batches": self.images / self.batch,
             "batch_images": self.images,
-            "inflight": self.inflight * self.permits,
+            "permits": self.inflight * self.permits,
             "waiting": self.waiting,
             "cpu_busy": self.cpu * self.cores,
             "stream_busy": self.lanes * self.streams,

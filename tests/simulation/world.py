@@ -167,7 +167,7 @@ class World:
             "request_seconds": costs(one.inflight + one.waiting),
             "batches": one.batches * load,
             "batch_images": one.images * load,
-            "inflight": one.inflight,
+            "permits": one.inflight,
             "waiting": one.waiting,
             "cpu_busy": min(plant.cores, costs(busy["cpu"])),
             "stream_busy": min(setting.num_streams, costs(busy["lanes"])),

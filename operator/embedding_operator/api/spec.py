@@ -3,9 +3,10 @@
 Units are in the names. Each text below a field is shown by `kubectl explain`.
 """
 
+from ipaddress import ip_network
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from embedding_contract.tuning import (
     MAX_DECODE_WORKERS,
@@ -26,6 +27,18 @@ RawVolume = Annotated[
     WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True}),
 ]
 """A volume source exactly as in a Pod (hostPath, persistentVolumeClaim, nfs, csi, image, ...)."""
+
+HostName = Annotated[
+    str, Field(max_length=253, pattern=r"^[a-zA-Z0-9_-]{1,63}(\.[a-zA-Z0-9_-]{1,63})*$")
+]
+NetworkText = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$")]
+ObjectPrefix = Annotated[
+    str,
+    Field(
+        max_length=1024,
+        pattern=r"^(s3|gs)://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^,\s]*)?$",
+    ),
+]
 
 
 class ModelSpec(ApiModel):
@@ -90,11 +103,39 @@ class Toleration(ApiModel):
     """Seconds that a NoExecute taint is accepted; absent means for ever."""
 
 
-class ImageFolderSpec(ApiModel):
-    """A folder of images that requests may name instead of sending the bytes."""
+class ImagesSpec(ApiModel):
+    """Where images may come from, beside those that a request carries itself."""
 
     volume: RawVolume | None = None
-    """Volume with the images, mounted read-only at /var/lib/embedding/images."""
+    """Volume with images that requests may name, mounted read-only at /var/lib/embedding/images."""
+    fetch_urls: Literal["none", "public", "any"] = "public"
+    """Which http and https URLs the server fetches: none; those of the public internet, ports 80
+    and 443; or any, private addresses included, but never a cloud's metadata service."""
+    fetch_hosts: list[HostName] = Field(default_factory=list, max_length=64)
+    """Hosts from which URLs are fetched, with all names below them. Empty means every host."""
+    fetch_networks: list[NetworkText] = Field(default_factory=list, max_length=64)
+    """Networks, for example 10.1.0.0/16, that may be fetched from though they are not public."""
+    object_prefixes: list[ObjectPrefix] = Field(default_factory=list, max_length=64)
+    """What is read from object stores for every client that asks, with the server's own
+    credentials: for example s3://albums/2024/ or gs://photos/. Empty means nothing."""
+    credentials_secret: LocalReference | None = None
+    """Secret in the same namespace whose keys become environment variables of the server, for
+    object stores: AWS_ACCESS_KEY_ID, AWS_REGION, AWS_ENDPOINT_URL, GOOGLE_SERVICE_ACCOUNT_KEY."""
+    fetch_timeout_seconds: float = Field(default=10, ge=0.1, le=600)
+    """Longest fetch of one image in seconds; all images of one request may take four times that."""
+    fetch_redirects: int = Field(default=3, ge=0, le=10)
+    """Redirects that are followed for one image; each is checked like the first URL."""
+    fetch_concurrency: int = Field(default=64, ge=1, le=1024)
+    """Fetches of one pod at the same time; one request may use a quarter of them."""
+    max_fetch_bytes: int = Field(default=256 * MEBIBYTE, ge=1024, le=2**40)
+    """Bytes that one request may make the server fetch, all its images together."""
+
+    @field_validator("fetch_networks")
+    @classmethod
+    def _are_networks(cls, networks: list[str]) -> list[str]:
+        for text in networks:
+            ip_network(text)
+        return networks
 
 
 class LimitsSpec(ApiModel):
@@ -104,6 +145,13 @@ class LimitsSpec(ApiModel):
     """Requests that may wait for a permit; the next one is answered 429."""
     queue_timeout_seconds: float = Field(default=30, ge=0, le=3600)
     """Longest wait for a permit in seconds; then 429."""
+    admit_by: Literal["requests", "images"] = "requests"
+    """What semaphoreSize counts. requests: each takes one permit. images: a permit is room for 40
+    images, and each image takes its part."""
+    live_items: int = Field(default=4, ge=0, le=65536)
+    """A request that names no class is live up to this many images and texts, else bulk."""
+    deadline_seconds: float = Field(default=0, ge=0, le=3600)
+    """Deadline of a request that names none, in seconds; later it is answered 504. 0 means none."""
     max_request_bytes: int = Field(default=64 * MEBIBYTE, ge=1024, le=2**40)
     """Bytes of one request's body."""
     max_image_bytes: int = Field(default=32 * MEBIBYTE, ge=1, le=2**40)
@@ -114,6 +162,16 @@ class LimitsSpec(ApiModel):
     """Images and texts in one request."""
     drain_seconds: float = Field(default=30, ge=0, le=3600)
     """Seconds that a stopping pod has to finish what it admitted."""
+
+
+class ReuseSpec(ApiModel):
+    """Vectors that need not be computed again."""
+
+    share_identical: bool = True
+    """Whether the same image in several requests in flight is computed once."""
+    cache_bytes: int = Field(default=0, ge=0, le=2**40)
+    """Memory of each pod for vectors of images seen before; 0 means no cache. Every image is then
+    hashed, about 0.5 ms of one core for each MiB."""
 
 
 class ServiceSpec(ApiModel):
@@ -167,10 +225,12 @@ class EmbeddingServiceSpec(ApiModel):
         default_factory=list, max_length=32, json_schema_extra={"x-kubernetes-list-type": "atomic"}
     )
     """Taints that the pods accept, in addition to the GPU's own."""
-    images: ImageFolderSpec = ImageFolderSpec()
-    """A folder of images that requests may name instead of sending the bytes."""
+    images: ImagesSpec = ImagesSpec()
+    """Where images may come from, beside those that a request carries itself."""
     limits: LimitsSpec = LimitsSpec()
     """What the server refuses, so that no request can take it down."""
+    reuse: ReuseSpec = ReuseSpec()
+    """Vectors that need not be computed again."""
     service: ServiceSpec = ServiceSpec()
     """The Kubernetes Service in front of all pods."""
     tuning: TuningPolicy = TuningPolicy()

@@ -4,12 +4,13 @@ from embedding_contract.endpoints import LIVE_PATH, PORT, PORT_NAME, READY_PATH
 from embedding_operator.api.names import CONTAINER
 from embedding_operator.api.service import Manifest
 from embedding_operator.render.blueprint import Blueprint
-from embedding_operator.render.environment import environment
+from embedding_operator.render.environment import environment, environment_from
 from embedding_operator.render.scheduling import gpu_resources
 
 
 def container(plan: Blueprint, mounts: list[Manifest]) -> Manifest:
     """Render it."""
+    sources = environment_from(plan)
     return {
         "name": CONTAINER,
         "image": plan.image,
@@ -17,6 +18,7 @@ def container(plan: Blueprint, mounts: list[Manifest]) -> Manifest:
         "command": ["sluice-server"],
         "ports": [{"name": PORT_NAME, "containerPort": PORT, "protocol": "TCP"}],
         "env": environment(plan),
+        **({"envFrom": sources} if sources else {}),
         "resources": _resources(plan),
         "volumeMounts": mounts,
         **_probes(),

@@ -98,7 +98,7 @@ QUERIES: Final[tuple[Query, ...]] = (
     _rate("stage_passes", contract.STAGE_DURATION, "stage", "_count"),
     _rate("batches", contract.BATCHES),
     _rate("batch_images", contract.BATCH_SIZE, "", "_sum"),
-    _mean("inflight", contract.INFLIGHT_REQUESTS),
+    _mean("permits", contract.PERMITS_IN_USE),
     _mean("waiting", contract.WAITING_REQUESTS),
     _rate("cpu_busy", contract.CPU_BUSY),
     _rate("stream_busy", contract.STREAM_BUSY),

@@ -43,15 +43,20 @@ class Sample:
 
     @property
     def requests(self) -> float:
-        """Requests finished a second, the refused ones excluded."""
-        outcomes = self.by_label("requests")
-        return sum(outcomes.values()) - outcomes.get("rejected", 0.0)
+        """Requests finished a second, the refused and the late ones excluded."""
+        return sum(self.by_label("requests").values()) - self._unserved
 
     @property
     def rejected(self) -> float:
-        """Share of the requests that were refused."""
-        refused = self.by_label("requests").get("rejected", 0.0)
+        """Share of the requests that were refused, or dropped because they came too late."""
+        refused = self._unserved
         return refused / (self.requests + refused) if refused > 0 else 0.0
+
+    @property
+    def _unserved(self) -> float:
+        """Requests a second for which there was no room in time."""
+        outcomes = self.by_label("requests")
+        return outcomes.get("rejected", 0.0) + outcomes.get("expired", 0.0)
 
     @property
     def images_per_request(self) -> float:
@@ -149,7 +154,7 @@ class Sample:
             case "lanes":
                 return self.of("stream_busy") / max(1.0, self.num_streams)
             case _:
-                return self.of("inflight") / max(1.0, self.semaphore_size)
+                return self.of("permits") / max(1.0, self.semaphore_size)
 
     @property
     def fullest(self) -> float:

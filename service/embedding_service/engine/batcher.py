@@ -1,19 +1,20 @@
 """The batcher: decoded images of all requests wait here; a free lane takes what is ready.
 
-It does not linger on a CPU: waiting for company is a loss there. On a GPU it may wait a few
-hundred microseconds, and only while another lane keeps the device busy anyway.
+Live images come first, see `lines`. It does not linger on a CPU: waiting for company is a loss
+there. On a GPU it may wait a few hundred microseconds, and only while another lane keeps the device
+busy anyway.
 """
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
-from embedding_service.engine.job import Item
+from embedding_service.engine.job import Item, everybody_gone
+from embedding_service.engine.lines import TwoLines
 
 
 class Batcher:
-    """A queue of items with one taker per lane. Slots bound its length."""
+    """Two lines of items, live and bulk, with one taker per lane. Slots bound their length."""
 
     def __init__(
         self,
@@ -22,13 +23,18 @@ class Batcher:
         *,
         linger_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
+        abandoned: Callable[[Item, float], bool] = everybody_gone,
     ) -> None:
-        """Take at most `limit` items a batch; `dropped` gets the slots of cancelled ones."""
+        """Take at most `limit` items a batch; `dropped` gets the slots of abandoned ones.
+
+        `abandoned(item, now)` says whether nobody waits for an image any more.
+        """
         self._limit = limit
         self._dropped = dropped
         self._linger_seconds = linger_seconds
         self._clock = clock
-        self._ready: deque[Item] = deque()
+        self._abandoned = abandoned
+        self._ready: TwoLines[Item] = TwoLines()
         self._change = threading.Condition()
         self._busy_lanes = 0
         self._closed = False
@@ -39,10 +45,21 @@ class Batcher:
         return len(self._ready)
 
     def put(self, item: Item) -> None:
-        """Add one decoded image."""
+        """Add one decoded image; one that nobody wants any more only gives its slot back."""
         with self._change:
-            self._ready.append(item)
+            if self._abandoned(item, time.monotonic()):
+                self._dropped([item.slot])
+                return
+            self._ready.push(item, item.priority)
             self._change.notify()
+
+    def sweep(self) -> None:
+        """Drop what nobody waits for any more, so that its slots come back at once."""
+        with self._change:
+            now = time.monotonic()
+            gone = self._ready.sweep(lambda item: self._abandoned(item, now))
+            if gone:
+                self._dropped([item.slot for item in gone])
 
     def take(self, retired: Callable[[], bool]) -> list[Item]:
         """Wait for work and take up to the limit; an empty list means: stop.
@@ -77,6 +94,13 @@ class Batcher:
             self._closed = True
             self._change.notify_all()
 
+    def leave(self) -> list[Item]:
+        """Take out all that is left, and give its slots back; after `close`, when no lane runs."""
+        with self._change:
+            left = self._ready.sweep(lambda item: True)
+            self._dropped([item.slot for item in left])
+            return left
+
     def _linger(self) -> None:
         if not self._linger_seconds or not self._busy_lanes:
             return
@@ -89,9 +113,10 @@ class Batcher:
     def _pop(self) -> list[Item]:
         batch: list[Item] = []
         dropped: list[int] = []
+        now = time.monotonic()
         while self._ready and len(batch) < self._limit:
-            item = self._ready.popleft()
-            if item.job.cancelled:
+            item = self._ready.turn()
+            if self._abandoned(item, now):
                 dropped.append(item.slot)
             else:
                 batch.append(item)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from embedding_service.engine.encoder import Encoder
-from embedding_service.engine.lane import LaneResult
+from embedding_service.engine.lane import LaneResult, OutOfDeviceMemory
 from embedding_service.engine.slots import SlotRing, runs
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,19 @@ class CudaLane:
         """The device computes; CPU threads do not matter here."""
 
     def run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
-        """Copy in, compute and copy out on this lane's stream; wait on its events only."""
+        """Copy in, compute and copy out on this lane's stream; wait on its events only.
+
+        Raises:
+            OutOfDeviceMemory: half the batch may fit.
+        """
+        try:
+            return self._run(slots, copied)
+        except torch.cuda.OutOfMemoryError as error:
+            self._stream.synchronize()  # copies from the slots may still be on their way
+            torch.cuda.empty_cache()
+            raise OutOfDeviceMemory(str(error)) from error
+
+    def _run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
         count = len(slots)
         with torch.cuda.stream(self._stream), torch.inference_mode():
             self._marks.start.record(self._stream)

@@ -10,13 +10,19 @@ from collections import deque
 from collections.abc import Callable
 
 from embedding_service.engine.job import Job
+from embedding_service.engine.lines import TwoLines
 from embedding_service.errors import Overloaded
 
-Work = Callable[[Job, int], None]
+Work = Callable[[Job, int], Callable[[], None] | None]
+"""Decodes one image. What it returns, if anything, is called next in the same thread: it may wait
+(for a slot, say) and does not count as being on the image."""
 
 
 class DecodePool:
-    """`workers` threads that call `work(job, index)` for each image, first come first served."""
+    """`workers` threads that call `work(job, index)` for each image.
+
+    Live requests come first, see `lines`; within a class it is first come first served.
+    """
 
     def __init__(
         self,
@@ -30,7 +36,7 @@ class DecodePool:
         self._work = work
         self._prepare = prepare
         self._max_jobs = max_jobs
-        self._jobs: deque[tuple[Job, deque[int]]] = deque()
+        self._jobs: TwoLines[tuple[Job, deque[int]]] = TwoLines()
         self._change = threading.Condition()
         self._threads: dict[int, threading.Thread] = {}
         self._busy_since: dict[int, float] = {}
@@ -48,6 +54,11 @@ class DecodePool:
         """Threads that exist; above `workers` until the last image of a retired one is done."""
         return len(self._threads)
 
+    @property
+    def busy(self) -> int:
+        """Threads that decode at this moment, without those that wait for a slot."""
+        return len(self._busy_since)
+
     def submit(self, job: Job) -> None:
         """Queue the pending images of a job.
 
@@ -58,7 +69,7 @@ class DecodePool:
             if len(self._jobs) >= self._max_jobs:
                 raise Overloaded("the decode queue is full; try again later", 1.0)
             if job.pending:
-                self._jobs.append((job, deque(job.pending)))
+                self._jobs.push((job, deque(job.pending)), job.terms.priority)
                 self._change.notify(len(job.pending))
 
     def resize(self, workers: int) -> None:
@@ -72,6 +83,12 @@ class DecodePool:
                     self._start(index)
             self._change.notify_all()
 
+    def sweep(self) -> None:
+        """Drop the requests that nobody waits for any more."""
+        with self._change:
+            now = time.monotonic()
+            self._jobs.sweep(lambda entry: entry[0].gone(now))
+
     def stuck(self, now: float, limit_seconds: float) -> str | None:
         """Name a thread that has been on one image for longer than the limit, or None."""
         for index, since in list(self._busy_since.items()):
@@ -83,8 +100,7 @@ class DecodePool:
         """Stop and join all threads, each at most this long; return the jobs still queued."""
         with self._change:
             self._closed = True
-            left = [job for job, _ in self._jobs]
-            self._jobs.clear()
+            left = [job for job, _ in self._jobs.sweep(lambda entry: True)]
             threads = list(self._threads.values())
             self._change.notify_all()
         for thread in threads:
@@ -102,8 +118,10 @@ class DecodePool:
         self._prepare()
         while (task := self._next(index)) is not None:
             self._busy_since[index] = time.monotonic()
-            self._work(*task)
+            hand_over = self._work(*task)
             del self._busy_since[index]
+            if hand_over is not None:
+                hand_over()
 
     def _next(self, index: int) -> tuple[Job, int] | None:
         """Wait for one image; None tells this thread to end."""
@@ -114,11 +132,9 @@ class DecodePool:
                     del self._threads[index]
                     self._change.notify()  # the news may have been for a thread that stays
                     return None
-                job, pending = self._jobs[0]
-                if job.cancelled:
-                    self._jobs.popleft()
+                job, pending = self._jobs.head()
+                if job.gone(time.monotonic()):
+                    self._jobs.turn()
                     continue
-                image = pending.popleft()
-                if not pending:
-                    self._jobs.popleft()
-                return job, image
+                self._jobs.turn(keep=len(pending) > 1)
+                return job, pending.popleft()

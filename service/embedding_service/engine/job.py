@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from embedding_service.engine.terms import Priority, Terms
 from embedding_service.errors import ImageFailure, ServerFault
 
 Vectors = npt.NDArray[np.float32]
@@ -25,8 +26,10 @@ class Job:
         images: Sequence[bytes | ImageFailure],
         dimensions: int,
         loop: asyncio.AbstractEventLoop,
+        terms: Terms = Terms(),  # noqa: B008 - it is frozen
     ) -> None:
         self.loop = loop
+        self.terms = terms
         self.future: asyncio.Future[None] = loop.create_future()
         self.created = time.monotonic()
         self.cancelled = False
@@ -41,6 +44,10 @@ class Job:
         self._remaining = len(self.pending)
         self._fault: ServerFault | None = None
         self._lock = threading.Lock()
+
+    def gone(self, now: float) -> bool:
+        """Say whether nobody waits any more: cancelled, failed or late. `now` is monotonic."""
+        return self.cancelled or now > self.terms.deadline
 
     def take(self, index: int) -> bytes:
         """Hand out the bytes of one image; the job forgets them, which frees memory early."""
@@ -103,12 +110,25 @@ def _resolve(jobs: list[Job]) -> None:
             job.future.set_result(None)
 
 
-@dataclass(slots=True)
-class Item:
-    """One decoded image that waits for a lane: which image of which job, and where it lies."""
+Want = tuple[Job, int]
+"""Who wants a vector: which image of which job."""
 
-    job: Job
-    index: int
-    slot: int
-    ready: float
-    """time.monotonic() at which it became ready."""
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """One image that is worked on: for whom, in which class, and where its pixels lie."""
+
+    wants: list[Want]
+    """More than one when several requests hold the same image; `Sharing` alone changes it."""
+    priority: Priority = "bulk"
+    slot: int = -1
+    """-1: it has none."""
+    ready: float = 0.0
+    """time.monotonic() at which its pixels were ready."""
+    digest: bytes | None = None
+    """Its key in the cache, where there is one."""
+
+
+def everybody_gone(item: Item, now: float) -> bool:
+    """Say whether nobody waits for this image, where it is not shared."""
+    return all(job.gone(now) for job, _ in item.wants)

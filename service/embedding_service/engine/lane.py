@@ -27,6 +27,10 @@ class LaneResult:
     unlocked_seconds: float
 
 
+class OutOfDeviceMemory(Exception):
+    """The device had no memory for this batch; a smaller one may fit. The lane itself is sound."""
+
+
 class Lane(Protocol):
     """Device work. Every method is called in the lane's own thread only."""
 
@@ -39,7 +43,11 @@ class Lane(Protocol):
         ...
 
     def run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
-        """Compute the batch that lies in `slots`; call `copied` once they may be written again."""
+        """Compute the batch that lies in `slots`; call `copied` once they may be written again.
+
+        Raises:
+            OutOfDeviceMemory: before `copied` was called; half the batch is tried then.
+        """
         ...
 
     def memory_bytes(self) -> int:

@@ -12,29 +12,39 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from embedding_contract.endpoints import ImageErrorCode
-from embedding_contract.tuning import MAX_SEMAPHORE, Setting, setting_to_mapping
+from embedding_contract.tuning import MAX_SEMAPHORE, Setting
 from embedding_service.engine import cpu_limit, warmup
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.batcher import Batcher
-from embedding_service.engine.busy_union import BusyUnion
+from embedding_service.engine.cpu_share import lane_threads
+from embedding_service.engine.deadline import before
 from embedding_service.engine.decode_pool import DecodePool
+from embedding_service.engine.gpu_time import GpuTime
 from embedding_service.engine.job import Item, Job, wake
-from embedding_service.engine.lane import Lane, LaneResult
-from embedding_service.engine.lane_thread import LaneThread
+from embedding_service.engine.lane import LaneResult
+from embedding_service.engine.lanes import Lanes
+from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts
 from embedding_service.engine.proof import Proof, show
+from embedding_service.engine.sharing import make_sharing
 from embedding_service.engine.slots import Pixels, SlotsClosed
 from embedding_service.engine.starting import WarmUp
+from embedding_service.engine.terms import Terms
 from embedding_service.engine.texts import TextThread
-from embedding_service.errors import ImageFailure, ImageRejected, ParityMissed, ServerFault
+from embedding_service.errors import (
+    DeadlineExceeded,
+    ImageFailure,
+    ImageRejected,
+    ParityMissed,
+    ServerFault,
+)
 from embedding_service.imaging.prepare import prepare
 from embedding_service.metrics import Instruments
 
@@ -46,8 +56,9 @@ _log = logging.getLogger(__name__)
 Vector = npt.NDArray[np.float32]
 """One embedding: float32 [dimensions], unit length."""
 
-STUCK_SECONDS = 60.0
-"""A thread that is on one piece of work for longer than this is stuck..."""
+STUCK_SECONDS = 20.0
+"""A thread that is on one piece of work for longer than this is stuck, so that `/livez` says so
+within 30 s..."""
 
 STUCK_BATCHES = 10.0
 """... unless the warm-up showed that a full batch takes that long: then this many batches."""
@@ -66,31 +77,48 @@ class Pipeline:
         self._max_pixels = settings.max_image_pixels
         self._instruments = instruments
         self._cores = cpu_limit.cpu_limit_cores(settings.cpu_limit)
-        # A GPU has one engine for each direction of copies beside the one that computes.
-        self._gpu_union, self._in_union, self._out_union = BusyUnion(), BusyUnion(), BusyUnion()
+        self._gpu_time = GpuTime()
         self._glue_seconds = warmup.glue_seconds(parts.profile, parts.resample)
         self._closed = False
         self._retuning = threading.Lock()
         self._setting = self._resolve(settings.initial)
+        images_per_permit = TYPICAL_REQUEST_IMAGES if settings.admit_by == "images" else None
         self.admission = Admission(
             self._setting.semaphore_size,
             settings.queue_size,
+            images_per_permit=images_per_permit,
             waited=lambda seconds: instruments.waited("fetch", seconds),
         )
+        self._sharing = make_sharing(
+            in_flight=settings.share_identical,
+            cache_bytes=settings.cache_bytes,
+            looked=lambda hit: instruments.cache_looked(hit=hit),
+        )
         self._batcher = Batcher(
-            parts.info.max_batch, parts.ring.release, linger_seconds=parts.linger_seconds
+            parts.info.max_batch,
+            parts.ring.release,
+            linger_seconds=parts.linger_seconds,
+            abandoned=self._sharing.abandoned,
         )
         self._pool = DecodePool(
             self._decode,
             self._setting.decode_workers,
-            max_jobs=MAX_SEMAPHORE,
+            max_jobs=MAX_SEMAPHORE * (images_per_permit or 1),
             prepare=parts.prepare_thread,
         )
         self._texts = TextThread(parts.encode_texts, parts.info.max_batch)
-        self._lanes: list[LaneThread] = []
+        self._lanes = Lanes(
+            parts.make_lane,
+            self._batcher,
+            parts.ring,
+            self._sharing,
+            report=self._report,
+            replaced=instruments.lane_replaced,
+            threads=self._lane_threads,
+        )
         self._stuck_seconds = STUCK_SECONDS
         self.warmup = self._warm_up()
-        self._set_lanes(self._setting.num_streams)
+        self._lanes.resize(self._setting.num_streams)
         if settings.started_with(self.warmup.suggested) != settings.initial:
             self.retune(settings.started_with(self.warmup.suggested))
         self._show()
@@ -98,38 +126,54 @@ class Pipeline:
     # What web/ uses
 
     async def embed_images(
-        self, images: Sequence[bytes | ImageFailure]
+        self,
+        images: Sequence[bytes | ImageFailure],
+        terms: Terms = Terms(),  # noqa: B008 - it is frozen
     ) -> list[Vector | ImageFailure]:
         """Embed images; order is kept and one bad image fails alone.
 
-        Cancelling drops what is still queued.
+        Cancelling drops at once what no lane has taken, and frees its slots.
 
         Raises:
+            DeadlineExceeded: the time that `terms` gives is over; the work was dropped.
             ServerFault: a lane failed or the pipeline is closed.
             Overloaded: more requests at once than the pool holds (admission prevents it).
         """
         self._check_open()
         self._instruments.watch_loop()
-        job = Job(images, self.model.dimensions, asyncio.get_running_loop())
+        job = Job(images, self.model.dimensions, asyncio.get_running_loop(), terms)
         if job.pending:
             self._pool.submit(job)
             try:
-                await job.future
-            except asyncio.CancelledError:
-                job.cancelled = True
+                async with before(terms.deadline):
+                    await job.future
+            except (asyncio.CancelledError, DeadlineExceeded):
+                self._give_up(job)
                 raise
         outcome = job.outcome()
         self._instruments.images_finished(len(images) - len(job.failures), len(job.failures))
         return outcome
 
-    async def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+    def _give_up(self, job: Job) -> None:
+        """Nobody waits for this job: take what is queued of it out of every stage."""
+        job.cancelled = True
+        self._pool.sweep()
+        self._batcher.sweep()
+        self._parts.ring.wake()
+
+    async def embed_texts(
+        self,
+        texts: Sequence[str],
+        terms: Terms = Terms(),  # noqa: B008 - it is frozen
+    ) -> list[Vector]:
         """Embed texts; order is kept.
 
         Raises:
+            DeadlineExceeded: the time that `terms` gives is over.
             ServerFault: the text encoder failed or the pipeline is closed.
         """
         self._check_open()
-        vectors = await self._texts.embed(texts)
+        vectors = await self._texts.embed(texts, terms)
         self._instruments.images_finished(len(vectors), 0)
         return vectors
 
@@ -138,12 +182,11 @@ class Pipeline:
 
         `now` is `time.monotonic()`.
         """
-        for lane in list(self._lanes):
-            problem = lane.problem(now, self._stuck_seconds)
-            if problem is not None:
-                return problem
-        return self._pool.stuck(now, self._stuck_seconds) or self._texts.problem(
-            now, self._stuck_seconds
+        limit = self._stuck_seconds
+        return (
+            self._lanes.problem(now, limit)
+            or self._pool.stuck(now, limit)
+            or self._texts.problem(now, limit)
         )
 
     async def close(self) -> None:
@@ -171,7 +214,7 @@ class Pipeline:
         with self._retuning:
             self._check_open()
             wanted = self._resolve(setting)
-            self._set_lanes(wanted.num_streams)
+            self._lanes.resize(wanted.num_streams)
             self._pool.resize(wanted.decode_workers)
             self.admission.resize(wanted.semaphore_size)
             self._setting = wanted
@@ -186,60 +229,57 @@ class Pipeline:
             decode_device="cpu",
         )
 
-    def _set_lanes(self, count: int) -> None:
-        """Add warm lanes, or retire the last ones once their batch is done."""
-        share = max(1, int(self._cores) // count)
-        while len(self._lanes) < count:
-            self._lanes.append(self._start_lane(share))
-        retired = self._lanes[count:]
-        del self._lanes[count:]
-        for lane in retired:
-            lane.retire()
-        for lane in self._lanes:
-            lane.share(share)
-
-    def _start_lane(
-        self, share: int, prove: Callable[[Lane], None] = lambda lane: None
-    ) -> LaneThread:
-        lane = LaneThread(
-            f"lane-{len(self._lanes)}",
-            self._parts.make_lane(),
-            self._batcher,
-            self._parts.ring,
-            self._report,
-        )
-        lane.start(share, prove)
-        return lane
+    def _lane_threads(self) -> int:
+        """Return the CPU threads for a lane's next batch."""
+        return lane_threads(self._cores, self._setting.num_streams, self._pool.busy)
 
     # The way of one image
 
-    def _decode(self, job: Job, index: int) -> None:
-        """Runs in a decode thread: one image into one slot, or one failure into the job."""
+    def _decode(self, job: Job, index: int) -> Callable[[], None] | None:
+        """Runs in a decode thread: one image to pixels, or one failure into its jobs.
+
+        Returns what hands the pixels over, None where there is nothing to hand over.
+        """
         started, processor = time.monotonic(), time.thread_time()
         self._instruments.waited("decode", started - job.created)
-        pixels, unlocked = self._pixels_or_failure(job, index)
-        decoded = time.monotonic()
-        self._instruments.decode_busy(decoded - started)
-        self._instruments.stage("decode", decoded - started)
-        if isinstance(pixels, ImageFailure):
-            if job.refuse(index, pixels):
-                wake([job])
-        else:
-            self._hand_over(Item(job, index, -1, decoded), pixels)
+        data = job.take(index)
+        item = self._first_of(job, index, data)
+        if item is None:
+            self._instruments.decode_busy(time.monotonic() - started)
+            return None
+        pixels, unlocked = self._pixels_or_failure(data)
+        item.ready = time.monotonic()
+        self._instruments.decode_busy(item.ready - started)
+        self._instruments.stage("decode", item.ready - started)
         locked = time.thread_time() - processor - unlocked
         self._instruments.gil_busy(max(0.0, locked) + self._glue_seconds)
+        if isinstance(pixels, ImageFailure):
+            wants = self._sharing.finish(item, None)
+            wake([job for job, index in wants if job.refuse(index, pixels)])
+            return None
+        return lambda: self._hand_over(item, pixels)
 
-    def _pixels_or_failure(self, job: Job, index: int) -> tuple[Pixels | ImageFailure, float]:
+    def _first_of(self, job: Job, index: int, data: bytes) -> Item | None:
+        """Return the item to work on; None when the cache or work in flight gives the vector."""
+        digest, vector = self._sharing.cached(data)
+        if vector is not None:
+            if job.accept([index], vector[None]):
+                wake([job])
+            return None
+        item = self._sharing.enter(job, index, data, digest)
+        if item is None:
+            self._instruments.image_shared()
+        return item
+
+    def _pixels_or_failure(self, data: bytes) -> tuple[Pixels | ImageFailure, float]:
         """Return pixels or why not, and the CPU seconds spent inside the decoders."""
         before = time.thread_time()
         try:
-            data = job.take(index)
-            before = time.thread_time()
             return self._pixels(data), time.thread_time() - before
         except ImageRejected as error:
             return error.failure, time.thread_time() - before
         except Exception:  # noqa: BLE001 - a fault in a decoder must not take other images along
-            _log.exception("could not decode image %d of a request", index)
+            _log.exception("could not decode an image")
             failure = ImageFailure(ImageErrorCode.NOT_AN_IMAGE, "the image cannot be decoded")
             return failure, time.thread_time() - before
 
@@ -253,15 +293,23 @@ class Pipeline:
         return prepare(data, parts.profile, self._max_pixels, parts.resample)
 
     def _hand_over(self, item: Item, pixels: Pixels) -> None:
-        """Wait for a slot, write it, queue it for a lane."""
+        """Wait for a slot, write it, queue it for a lane; unless everybody leaves meanwhile."""
+        ring = self._parts.ring
         try:
-            item.slot = self._parts.ring.acquire()
+            slot = ring.acquire_unless(lambda: self._sharing.abandoned(item, time.monotonic()))
         except SlotsClosed:
-            if item.job.fail(ServerFault("the server is closing")):
-                wake([item.job])
+            self._close_item(item)
             return
-        self._parts.ring.pixels[item.slot] = pixels
-        self._batcher.put(item)
+        if slot is not None:
+            item.slot = slot
+            ring.pixels[slot] = pixels
+            self._batcher.put(item)
+
+    def _close_item(self, item: Item) -> None:
+        """Fail whoever waits for an image that no lane will compute any more."""
+        fault = ServerFault("the server is closing")
+        wants = self._sharing.finish(item, None)
+        wake([job for job, _ in wants if job.fail(fault)])
 
     def _report(
         self, items: Sequence[Item], result: LaneResult, busy: float, locked: float
@@ -277,16 +325,7 @@ class Pipeline:
         count.stream_busy(busy)
         count.gil_busy(locked)
         if self.model.device == "cuda":
-            self._count_gpu(result, now)
-
-    def _count_gpu(self, result: LaneResult, now: float) -> None:
-        """Lay the device's own durations end to end before now; what overlaps counts once."""
-        computed = now - result.copy_out_seconds
-        copied = computed - result.compute_seconds
-        copies = self._out_union.add(computed, now)
-        copies += self._in_union.add(copied - result.copy_in_seconds, copied)
-        self._instruments.copy_busy(copies)
-        self._instruments.gpu_busy(self._gpu_union.add(copied, computed))
+            self._gpu_time.count(result, now, count)
 
     # Start and stop
 
@@ -297,35 +336,29 @@ class Pipeline:
             ParityMissed: its vectors are not the reference's: the server must not start.
         """
         proof = Proof(self._parts, self._pixels)
-        first = self._start_lane(max(1, int(self._cores) // self._setting.num_streams), proof)
-        self._lanes.append(first)
+        first = self._lanes.start_first(proof)
         self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(proof.lane_seconds.values()))
-        self._check_parity(proof)
-        found = proof.warm_up(self._cores, first.lane.memory_bytes())
-        show(found.tables, self._instruments)
-        _log.info("warm", extra={"suggested": setting_to_mapping(found.suggested)})
-        return found
-
-    def _check_parity(self, proof: Proof) -> None:
-        found = proof.parity()
-        if found is None:
-            return
-        self._instruments.parity(found.cosine_min, found.pixel_difference_max)
-        self.model = replace(self.model, parity=found)
-        _log.info("parity checked", extra=asdict(found))
         try:
-            proof.check(found)
+            self.model = proof.checked(self._instruments)
         except ParityMissed:
             self._stop()
             raise
+        found = proof.warm_up(self._cores, first.memory_bytes)
+        show(found, self._instruments)
+        return found
 
     def _show(self) -> None:
         count, info = self._instruments, self.model
         count.setting(self._setting)
-        count.watch_admission(lambda: self.admission.in_flight, lambda: self.admission.waiting)
+        count.watch_admission(
+            lambda: self.admission.in_flight,
+            lambda: self.admission.waiting,
+            lambda: self.admission.permits_in_use,
+        )
+        count.watch_cache(lambda: self._sharing.cache_bytes)
         count.cpu(self._cores, cpu_limit.throttled_seconds)
         if self._parts.memory_bytes is not None:
-            count.gpu(self._parts.memory_bytes, self._gpu_union.ratio)
+            count.gpu(self._parts.memory_bytes, self._gpu_time.ratio)
         version = importlib.metadata.version("sluice")
         count.build_info(version, info.name, info.precision, info.device)
 
@@ -338,8 +371,9 @@ class Pipeline:
         left = self._pool.close(CLOSE_SECONDS)
         wake([job for job in left if job.fail(fault)])
         self._batcher.close()
-        for lane in self._lanes:
-            lane.join(CLOSE_SECONDS)
+        self._lanes.close(CLOSE_SECONDS)
+        for item in self._batcher.leave():  # the lane that would have taken it is broken
+            self._close_item(item)
         self._parts.ring.close()
         self._texts.close(CLOSE_SECONDS)
 

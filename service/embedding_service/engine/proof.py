@@ -4,18 +4,28 @@ It runs once, in the lane's own thread: the golden images go through decoders, s
 lane (with its graphs on a GPU), then batches of several sizes are timed.
 """
 
+import logging
 from collections.abc import Callable
+from dataclasses import asdict, replace
 
 import numpy as np
 
+from embedding_contract.tuning import setting_to_mapping
 from embedding_service.engine import cpu_limit, parity, warmup
 from embedding_service.engine.lane import Lane
-from embedding_service.engine.parity import Parity, Vectors
+from embedding_service.engine.model_info import ModelInfo
+from embedding_service.engine.parity import Vectors
 from embedding_service.engine.parts import Parts
 from embedding_service.engine.slots import Pixels
-from embedding_service.engine.starting import WarmUp, WarmupTables, starting_setting
+from embedding_service.engine.starting import (
+    WarmUp,
+    WarmupTables,
+    starting_setting,
+)
 from embedding_service.errors import ParityMissed
 from embedding_service.metrics import Instruments
+
+_log = logging.getLogger(__name__)
 
 
 class Proof:
@@ -38,23 +48,23 @@ class Proof:
             self._vectors = warmup.through_lane(lane, ring, self._golden, most)
         self.lane_seconds = warmup.lane_table(warmup.run_lane(lane, ring), most)
 
-    def parity(self) -> Parity | None:
-        """Return how far this path is from the reference; None where nothing was to be checked."""
-        reference = self._parts.reference
-        if reference is None:
-            return None
-        texts = self._parts.encode_texts(reference.texts)
-        return parity.compare(reference, np.stack(self._golden), self._vectors, texts)
-
-    def check(self, found: Parity) -> None:
-        """Raise when the vectors would not be the reference's.
+    def checked(self, count: Instruments) -> ModelInfo:
+        """Compare with the reference, show the figures, and return the model with them.
 
         Raises:
-            ParityMissed: with the figures and what to do.
+            ParityMissed: the vectors would not be the reference's; with what to do.
         """
-        problem = parity.miss(found, self._parts.info.precision, self._parts.preprocess)
+        info, reference = self._parts.info, self._parts.reference
+        if reference is None:
+            return info
+        texts = self._parts.encode_texts(reference.texts)
+        found = parity.compare(reference, np.stack(self._golden), self._vectors, texts)
+        count.parity(found.cosine_min, found.pixel_difference_max)
+        _log.info("parity checked", extra=asdict(found))
+        problem = parity.miss(found, info.precision, self._parts.preprocess)
         if problem is not None:
             raise ParityMissed(problem)
+        return replace(info, parity=found)
 
     def warm_up(self, cores: float, lane_bytes: float) -> WarmUp:
         """Measure the decoders too and work out the setting that follows.
@@ -75,9 +85,11 @@ class Proof:
         return WarmUp(tables, starting_setting(tables, cores, cpu_limit.memory_limit_bytes()))
 
 
-def show(tables: WarmupTables, count: Instruments) -> None:
+def show(found: WarmUp, count: Instruments) -> None:
     """Export the tables: the operator predicts from them."""
+    tables = found.tables
     for batch, seconds in tables.lane_seconds.items():
         count.warmup_lane(batch, seconds)
     count.warmup_decode("cpu", tables.decode_seconds)
     count.warmup_bytes(tables.lane_bytes, tables.permit_bytes)
+    _log.info("warm", extra={"suggested": setting_to_mapping(found.suggested)})

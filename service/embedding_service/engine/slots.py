@@ -53,13 +53,30 @@ class SlotRing:
         Raises:
             SlotsClosed: the ring was closed.
         """
+        slot = self.acquire_unless(lambda: False)
+        assert slot is not None
+        return slot
+
+    def acquire_unless(self, pointless: Callable[[], bool]) -> int | None:
+        """Take the next slot; None when `pointless` becomes true meanwhile (`wake` makes it look).
+
+        Raises:
+            SlotsClosed: the ring was closed.
+        """
         with self._change:
-            self._change.wait_for(lambda: self._free or self._closed)
+            self._change.wait_for(lambda: self._free or self._closed or pointless())
             if self._closed:
                 raise SlotsClosed
+            if not self._free or pointless():
+                return None
             slot = self._free.popleft()
             self._taken.add(slot)
             return slot
+
+    def wake(self) -> None:
+        """Let everybody who waits look again whether it is pointless."""
+        with self._change:
+            self._change.notify_all()
 
     def release(self, slots: Iterable[int]) -> None:
         """Give slots back.

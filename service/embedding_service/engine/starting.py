@@ -23,9 +23,7 @@ from typing import Final
 
 from embedding_contract import tuning
 from embedding_contract.tuning import Setting
-
-TYPICAL_REQUEST_IMAGES: Final = 40
-"""Images of one request: the middle of 30 to 50."""
+from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 
 PERMITS_SHARE: Final = 0.25
 """Of the container's memory; the rest is the model, the ring and the decoders."""

@@ -7,13 +7,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from embedding_service.engine.deadline import before
+from embedding_service.engine.lines import TwoLines
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import ServerFault
 
 _log = logging.getLogger(__name__)
@@ -26,37 +28,47 @@ class _Request:
     texts: Sequence[str]
     future: asyncio.Future[Vectors]
     loop: asyncio.AbstractEventLoop
+    terms: Terms
+
+    def gone(self) -> bool:
+        return self.future.cancelled() or time.monotonic() > self.terms.deadline
 
 
 class TextThread:
-    """Calls `encode(texts) -> float32 [texts, dimensions]` in its own thread."""
+    """Calls `encode(texts) -> float32 [texts, dimensions]` in its own thread, live ones first."""
 
     def __init__(self, encode: Callable[[Sequence[str]], Vectors], max_batch: int) -> None:
         self._encode = encode
         self._max_batch = max_batch
-        self._requests: deque[_Request] = deque()
+        self._requests: TwoLines[_Request] = TwoLines()
         self._change = threading.Condition()
         self._closed = False
         self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="texts", daemon=True)
         self._thread.start()
 
-    async def embed(self, texts: Sequence[str]) -> list[Vectors]:
+    async def embed(
+        self,
+        texts: Sequence[str],
+        terms: Terms = Terms(),  # noqa: B008 - it is frozen
+    ) -> list[Vectors]:
         """Return one unit vector for each text, in order.
 
         Raises:
+            DeadlineExceeded: the time that `terms` gives is over.
             ServerFault: the encoder failed or this thread is closed.
         """
         if not texts:
             return []
         loop = asyncio.get_running_loop()
-        request = _Request(texts, loop.create_future(), loop)
+        request = _Request(texts, loop.create_future(), loop, terms)
         with self._change:
             if self._closed:
                 raise ServerFault("the server is closing")
-            self._requests.append(request)
+            self._requests.push(request, terms.priority)
             self._change.notify()
-        return list(await request.future)
+        async with before(terms.deadline):
+            return list(await request.future)
 
     def problem(self, now: float, limit_seconds: float) -> str | None:
         """Return why texts make no progress, or None. `now` is time.monotonic()."""
@@ -74,7 +86,6 @@ class TextThread:
 
     def _run(self) -> None:
         while batch := self._take():
-            self._busy_since = time.monotonic()
             self._answer(batch)
             self._busy_since = None
 
@@ -88,10 +99,10 @@ class TextThread:
                 batch: list[_Request] = []
                 size = 0
                 while self._requests:
-                    if batch and size + len(self._requests[0].texts) > self._max_batch:
+                    if batch and size + len(self._requests.head().texts) > self._max_batch:
                         break
-                    request = self._requests.popleft()
-                    if not request.future.cancelled():
+                    request = self._requests.turn()
+                    if not request.gone():
                         batch.append(request)
                         size += len(request.texts)
                 if batch:
@@ -101,7 +112,7 @@ class TextThread:
         texts = [text for request in batch for text in request.texts]
         try:
             parts = [
-                self._encode(texts[start : start + self._max_batch])
+                self._encode_batch(texts[start : start + self._max_batch])
                 for start in range(0, len(texts), self._max_batch)
             ]
         except Exception:  # noqa: BLE001 - the thread outlives a bad batch; each caller hears of it
@@ -114,6 +125,10 @@ class TextThread:
         for request in batch:
             _tell(request, rows[start : start + len(request.texts)])
             start += len(request.texts)
+
+    def _encode_batch(self, texts: Sequence[str]) -> Vectors:
+        self._busy_since = time.monotonic()  # each forward pass has the whole time
+        return self._encode(texts)
 
 
 def _tell(request: _Request, answer: "Vectors | ServerFault") -> None:

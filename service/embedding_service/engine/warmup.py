@@ -15,9 +15,9 @@ import numpy as np
 import simplejpeg
 
 from embedding_service.engine.lane import Lane
+from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.engine.parity import Vectors
 from embedding_service.engine.slots import SlotRing
-from embedding_service.engine.starting import TYPICAL_REQUEST_IMAGES
 from embedding_service.imaging.prepare import prepare
 from embedding_service.imaging.profile import Profile
 from embedding_service.imaging.resample import Pixels, Resample

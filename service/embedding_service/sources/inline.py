@@ -21,14 +21,6 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
-def refuse_reference() -> ImageFailure:
-    """Return the failure of an image that is named by an address elsewhere."""
-    return ImageFailure(
-        ImageErrorCode.FORBIDDEN_SOURCE,
-        "this server fetches nothing from the network: send the image as a data URI or as base64",
-    )
-
-
 def read_uploaded(data: bytes, max_bytes: int) -> bytes | ImageFailure:
     """Return uploaded bytes unless there are too many of them."""
     return data if len(data) <= max_bytes else _too_large(len(data), max_bytes)
@@ -38,13 +30,11 @@ def read_image_text(text: str, max_bytes: int) -> bytes | ImageFailure:
     """Return the image that `text` holds: a data URI, or plain base64.
 
     Args:
-        text: what the client sent; addresses of other machines are refused, not fetched.
+        text: what the client sent; no address of an image elsewhere, see `is_reference`.
         max_bytes: size of the encoded image at most, checked before anything is decoded.
     """
     if text[: len(DATA_URI_PREFIX)].lower() == DATA_URI_PREFIX:
         return read_data_uri(text, max_bytes)
-    if is_reference(text):
-        return refuse_reference()
     return read_base64(text, max_bytes)
 
 

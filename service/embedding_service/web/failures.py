@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from embedding_service.errors import (
     ClientFault,
+    DeadlineExceeded,
     Draining,
     ImageFailure,
     Overloaded,
@@ -78,14 +79,15 @@ def failure_of(error: Exception) -> Failure:
         case Overloaded():
             wait = max(1, math.ceil(error.retry_after_seconds))
             return Failure(429, error.code, error.message, None, wait)
+        case DeadlineExceeded():
+            return Failure(504, error.code, error.message)
         case Draining():
             return Failure(503, error.code, error.message, None, DRAINING_RETRY_SECONDS)
         case Loading():
             return Failure(503, error.code, error.message, None, LOADING_RETRY_SECONDS)
-        case ItemFault():
-            return Failure(error.status, error.code, error.message, error.param)
         case ClientFault():
-            return Failure(error.status, error.code, error.message)
+            param = error.param if isinstance(error, ItemFault) else None
+            return Failure(error.status, error.code, error.message, param)
         case ServerFault():
             return Failure(500, error.code, error.message)
         case HTTPException():
@@ -98,6 +100,8 @@ def outcome_of(status: int) -> str:
     """Return the contract's word for an answer with this status."""
     if status in (429, 503):
         return "rejected"
+    if status == HTTPStatus.GATEWAY_TIMEOUT:
+        return "expired"
     if status >= 500:
         return "server_fault"
     return "client_fault" if status >= 400 else "ok"

@@ -1,10 +1,11 @@
-"""The gate in front of the routes that cost: readiness, size, permit, disconnect.
+"""The gate before the routes that cost: readiness, size, deadline, permit, disconnect.
 
 A refusal is decided before the body is read. The permit is given back when the answer starts: a
 slow reader holds a connection, not a place in the engine.
 """
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -12,7 +13,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from embedding_contract.endpoints import EMBED_PATH, OPENAI_PATH
+from embedding_service.engine.deadline import before
 from embedding_service.web.body import WATCHED_BYTES, Body, declared_bytes, too_large
+from embedding_service.web.claim import begin_claim, claim_of, estimated_items
 from embedding_service.web.failures import ClientGone
 from embedding_service.web.serving import Embedder, Serving
 from embedding_service.web.trace import trace_of
@@ -37,8 +40,10 @@ class Gate:
         if scope["type"] != "http" or not is_work(scope):
             await self._app(scope, receive, send)
             return
+        arrived = time.monotonic()
         embedder = self._serving.accepting()
         headers = Headers(scope=scope)
+        begin_claim(scope, headers, self._serving.settings, arrived)
         limit = self._serving.settings.max_request_bytes
         size = declared_bytes(headers)
         if limit < size < float("inf"):
@@ -66,14 +71,18 @@ class Gate:
             body.close()
 
     async def _work(self, scope: Scope, body: Body, send: Send, embedder: Embedder) -> None:
-        """Wait for a permit and hold it until the answer starts."""
-        async with AsyncExitStack() as held:
+        """Wait for a permit and hold it until the answer starts, both before the deadline."""
+        claim = claim_of(scope)
+        async with before(claim.deadline) as expiry, AsyncExitStack() as held:
             with trace_of(scope).span("wait"):
                 timeout = self._serving.settings.queue_timeout_seconds
-                await held.enter_async_context(embedder.admission.permit(timeout))
+                items = estimated_items(scope["path"], Headers(scope=scope))
+                permit = claim.permit(embedder.admission, timeout, items)
+                await held.enter_async_context(permit)
 
             async def answer(message: Message) -> None:
                 if message["type"] == "http.response.start":
+                    expiry.reschedule(None)
                     body.close()
                     await held.aclose()
                 await send(message)

@@ -1,6 +1,6 @@
 """The items of OpenAI's `input`: what is a text, what is an image, and what is refused.
 
-A string is a text, unless it is a data URI (an image) or an address (refused: nothing is fetched).
+A string is a text, unless it is a data URI or the address of an image, which is fetched.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from embedding_service.errors import ClientFault, ImageFailure
 from embedding_service.sources.inline import DATA_URI_PREFIX, is_reference, read_image_text
+from embedding_service.sources.reference import kind_of
 from embedding_service.web.failures import ItemFault, item_fault
 from embedding_service.web.serving import Serving
 from embedding_service.web.trace import Trace
@@ -86,24 +87,32 @@ def _not_understood(place: int) -> ItemFault:
 
 
 async def read_images(items: Items, serving: Serving, trace: Trace) -> list[bytes]:
-    """Decode the inline images.
+    """Decode the inline images and fetch the others.
 
     Raises:
         ItemFault: of the first image that failed: OpenAI's shape has no errors for items.
     """
-    texts = list(items.images.values())
-    max_bytes = serving.settings.max_image_bytes
+    images = items.images.items()
+    elsewhere = {place: text for place, text in images if kind_of(text) != "name"}
+    inline = {place: text for place, text in images if place not in elsewhere}
     with trace.span("fetch"):
-        if sum(map(len, texts)) <= OFFLOADED_CHARACTERS:
-            found = [_timed(text, max_bytes, serving) for text in texts]
-        else:
-            found = await asyncio.to_thread(
-                lambda: [_timed_in_thread(text, max_bytes, serving) for text in texts]
-            )
+        decoded = await _decode(list(inline.values()), serving)
+        fetched = await serving.sources.read(list(elsewhere.values()))
+    by_place = dict(zip(inline, decoded, strict=True)) | dict(zip(elsewhere, fetched, strict=True))
+    found = [by_place[place] for place in items.images]
     failed = sum(isinstance(image, ImageFailure) for image in found)
     if failed:
         serving.instruments.images_finished(ok=0, failed=failed)
     return all_or_fault(list(items.images), found, trace)
+
+
+async def _decode(texts: Sequence[str], serving: Serving) -> list[bytes | ImageFailure]:
+    max_bytes = serving.settings.max_image_bytes
+    if sum(map(len, texts)) <= OFFLOADED_CHARACTERS:
+        return [_timed(text, max_bytes, serving) for text in texts]
+    return await asyncio.to_thread(
+        lambda: [_timed_in_thread(text, max_bytes, serving) for text in texts]
+    )
 
 
 def all_or_fault(

@@ -81,8 +81,7 @@ class Lifecycle:
         finally:
             self._server.should_exit = True
             await http
-            if self._serving.folder is not None:
-                self._serving.folder.close()
+            await self._serving.sources.close()
 
     async def _load(self, http: asyncio.Task[None]) -> Engine | None:
         """Load in a thread, so that probes are answered; None when a signal came first."""

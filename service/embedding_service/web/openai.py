@@ -7,8 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from embedding_service.engine.pipeline import Vector
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import ClientFault
 from embedding_service.web.answers import JSON, openai_json, stack
+from embedding_service.web.claim import claim_of
 from embedding_service.web.failures import ItemFault
 from embedding_service.web.items import Items, all_or_fault, read_images, sort_items
 from embedding_service.web.schemas import EmbeddingsRequest, read_shape
@@ -34,9 +36,10 @@ async def answer_embeddings(request: Request, serving: Serving) -> Response:
         strings_are_images=wanted.modality == "image",
     )
     trace.items = len(items)
+    terms = await claim_of(request.scope).counted(len(items))
     images = await read_images(items, serving, trace)
     with trace.span("embed"):
-        vectors = await _embed(embedder, items, images, trace)
+        vectors = await _embed(embedder, items, images, trace, terms)
     with serving.timed_serialise(trace):
         body = openai_json(
             stack(vectors, wanted.dimensions),
@@ -58,11 +61,12 @@ def _check_model(wanted: EmbeddingsRequest, embedder: Embedder) -> None:
 
 
 async def _embed(
-    embedder: Embedder, items: Items, images: Sequence[bytes], trace: Trace
+    embedder: Embedder, items: Items, images: Sequence[bytes], trace: Trace, terms: Terms
 ) -> list[Vector]:
     """Return the vectors in the order of `input`."""
     of_images, of_texts = await asyncio.gather(
-        embedder.embed_images(images), embedder.embed_texts(list(items.texts.values()))
+        embedder.embed_images(images, terms),
+        embedder.embed_texts(list(items.texts.values()), terms),
     )
     found = all_or_fault(list(items.images), of_images, trace)
     by_place = dict(zip(items.images, found, strict=True))

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
 from embedding_service.web.answers import JSON, NPY
+from embedding_service.web.claim import HEADER_PARAMETERS
 from embedding_service.web.openai import answer_embeddings
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
 from embedding_service.web.self_report import TUNING_EXAMPLE, model_card, tuning_document
@@ -35,12 +36,22 @@ _REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     413: {"description": "Over a limit; the message names it", **_ERROR},
     429: {"description": "At the limit; see Retry-After", **_ERROR},
     503: {"description": "Loading or shutting down; see Retry-After", **_ERROR},
+    504: {"description": "The deadline passed; the work was dropped", **_ERROR},
 }
 _FILES: Final = {
     "schema": {
         "type": "object",
         "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
     }
+}
+
+_RAW: Final = {"schema": {"type": "string", "format": "binary"}}
+_NAME: Final = {
+    "name": "name",
+    "in": "query",
+    "required": False,
+    "description": "Name in the answer of an image that is the whole body.",
+    "schema": {"type": "string", "maxLength": 1024},
 }
 
 
@@ -52,7 +63,10 @@ def work_routes(serving: Serving) -> APIRouter:
         OPENAI_PATH,
         summary="Vectors of texts and images, in OpenAI's shape",
         response_class=Response,
-        openapi_extra={"requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}}},
+        openapi_extra={
+            "parameters": HEADER_PARAMETERS,
+            "requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}},
+        },
         responses={200: {"content": {JSON: {"example": _OPENAI_EXAMPLE}}}},
     )
     async def embeddings(request: Request) -> Response:
@@ -69,12 +83,25 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of images by file name",
         response_class=Response,
         openapi_extra={
-            "requestBody": {"content": {"multipart/form-data": _FILES, JSON: _shape(NamesRequest)}}
+            "parameters": [_NAME, *HEADER_PARAMETERS],
+            "requestBody": {
+                "content": {
+                    "multipart/form-data": _FILES,
+                    JSON: _shape(NamesRequest),
+                    "image/*": _RAW,
+                    "application/octet-stream": _RAW,
+                }
+            },
         },
         responses={200: {"content": {JSON: {"example": _EMBED_EXAMPLE}, NPY: {}}}},
     )
     async def embed(request: Request) -> Response:
-        """Upload files, or name images in the server's folder. One bad image fails alone.
+        """Upload files, send one image as it is, or refer to images. One bad image fails alone.
+
+        A reference is a name in the server's folder, an https or http URL, or s3://bucket/key or
+        gs://bucket/key. URLs are fetched from the public internet unless the server is set up
+        otherwise; objects are read below the prefixes that it was given. A body that is one image
+        is answered under `name`, the file name of its Content-Disposition, or `image`.
 
         With `Accept: application/x-npy` the answer is one float32 array [images, dimensions]:
         rows in the order of the request, a failed image is a row of NaN, and X-Failed-Images

@@ -26,8 +26,9 @@ class EmbeddingsRequest(BaseModel):
     )
 
     input: Any = Field(
-        description="One item or a list of items. An item is a text, a data URI of an image, "
-        '{"text": "..."}, or {"image": "data URI or base64"}.',
+        description="One item or a list of items. An item is a text, a data URI of an image, the "
+        'address of an image (https, http, s3, gs), {"text": "..."}, or {"image": "data URI, '
+        'base64 or address"}. Addresses are fetched as far as the server is set up for it.',
         json_schema_extra={
             "anyOf": [
                 {"type": "string"},
@@ -53,13 +54,20 @@ class EmbeddingsRequest(BaseModel):
 
 
 class NamesRequest(BaseModel):
-    """Names of images in the server's own folder."""
+    """References to images: names in the server's own folder, URLs, objects of a store."""
 
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"images": ["cats/1.jpg", "2.png"]}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"images": ["cats/1.jpg", "https://example.org/2.png", "s3://albums/3"]}]
+        },
     )
 
-    images: list[str] = Field(min_length=1, description="Names relative to the image folder.")
+    images: list[str] = Field(
+        min_length=1,
+        description="Names relative to the image folder, https or http URLs, s3://bucket/key or "
+        "gs://bucket/key. The answer is keyed by them as they are given.",
+    )
 
 
 def read_shape(body: bytes, shape: type[_Shape]) -> _Shape:

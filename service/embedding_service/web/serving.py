@@ -11,10 +11,11 @@ from embedding_service.engine.admission import Admission
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.pipeline import Vector
 from embedding_service.engine.starting import WarmUp
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
-from embedding_service.sources.folder import FolderSource
+from embedding_service.sources.reading import Sources
 from embedding_service.web.activity_watch import ActivityWatch
 from embedding_service.web.trace import Trace
 
@@ -41,11 +42,11 @@ class Embedder(Protocol):
         """What the warm-up measured and suggests."""
 
     async def embed_images(
-        self, images: Sequence[bytes | ImageFailure]
+        self, images: Sequence[bytes | ImageFailure], terms: Terms
     ) -> list[Vector | ImageFailure]:
         """Embed images; order is kept and one bad image fails alone."""
 
-    async def embed_texts(self, texts: Sequence[str]) -> list[Vector]:
+    async def embed_texts(self, texts: Sequence[str], terms: Terms) -> list[Vector]:
         """Embed texts; order is kept."""
 
     def alive(self, now: float) -> str | None:
@@ -81,15 +82,7 @@ class Serving:
         self.instruments = instruments
         self.started_at = time.time()
         self.activity = ActivityWatch(instruments)
-        self.folder = (
-            None
-            if settings.image_folder is None
-            else FolderSource(
-                settings.image_folder,
-                settings.max_image_bytes,
-                lambda seconds: instruments.stage("fetch", seconds),
-            )
-        )
+        self.sources = Sources(settings, lambda seconds: instruments.stage("fetch", seconds))
         self._phase = Phase.LOADING
         self._embedder: Embedder | None = None
         self._reporter: Reporter | None = None

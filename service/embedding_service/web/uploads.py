@@ -1,16 +1,22 @@
-"""POST /embed: the origin's shape. Files as multipart, or names in the server's image folder."""
+"""POST /embed: the origin's shape. Files as multipart, one image as it is, or references."""
 
 from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from embedding_service.engine.terms import Terms
 from embedding_service.errors import ClientFault, ImageFailure
 from embedding_service.sources.multipart import UploadReader, boundary_of
+from embedding_service.sources.raw import RawReader, is_raw, name_of
+from embedding_service.sources.reference import kind_of, shown
 from embedding_service.web.answers import JSON, NPY, named_json, npy
+from embedding_service.web.claim import claim_of
 from embedding_service.web.schemas import NamesRequest, read_shape
 from embedding_service.web.serving import Serving
 from embedding_service.web.trace import trace_of
+
+_Named = tuple[list[str], list[bytes | ImageFailure], Terms]
 
 
 async def answer_embed(request: Request, serving: Serving) -> Response:
@@ -21,11 +27,11 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
         ServerFault: the engine failed.
     """
     trace = trace_of(request.scope)
-    names, images = await _named_images(request, serving)
+    names, images, terms = await _named_images(request, serving)
     trace.items = len(names)
     embedder = serving.embedder
     with trace.span("embed"):
-        outcomes = await embedder.embed_images(images)
+        outcomes = await embedder.embed_images(images, terms)
     failed = sum(isinstance(outcome, ImageFailure) for outcome in outcomes)
     trace.failed_items = failed
     with serving.timed_serialise(trace):
@@ -35,26 +41,25 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
         return Response(named_json(names, outcomes), media_type=JSON)
 
 
-async def _named_images(
-    request: Request, serving: Serving
-) -> tuple[list[str], list[bytes | ImageFailure]]:
-    """Return names and images, as uploaded or from the folder."""
+async def _named_images(request: Request, serving: Serving) -> _Named:
+    """Return names, images as uploaded or as referred to, and the terms of the work."""
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
     if boundary is not None:
         return await _uploaded(request, serving, boundary)
+    if is_raw(content_type):
+        return await _raw(request, serving)
     if content_type.partition(";")[0].strip().lower() != JSON:
         raise ClientFault(
             415,
             "unsupported_media_type",
-            "send files as multipart/form-data, or names as application/json",
+            "send files as multipart/form-data, one image as image/*, or references as "
+            "application/json",
         )
-    return await _from_folder(request, serving)
+    return await _referred(request, serving)
 
 
-async def _uploaded(
-    request: Request, serving: Serving, boundary: bytes
-) -> tuple[list[str], list[bytes | ImageFailure]]:
+async def _uploaded(request: Request, serving: Serving, boundary: bytes) -> _Named:
     settings = serving.settings
     reader = UploadReader(boundary, settings.max_images_per_request, settings.max_image_bytes)
     with trace_of(request.scope).span("body"):
@@ -65,14 +70,26 @@ async def _uploaded(
         raise ClientFault(400, "no_images", "the request has no files")
     names = [upload.name for upload in uploads]
     _refuse_duplicates(names)
-    return names, [upload.image for upload in uploads]
+    terms = await claim_of(request.scope).counted(len(names))
+    return names, [upload.image for upload in uploads], terms
 
 
-async def _from_folder(
-    request: Request, serving: Serving
-) -> tuple[list[str], list[bytes | ImageFailure]]:
+async def _raw(request: Request, serving: Serving) -> _Named:
+    """Read the body as one image."""
+    disposition = request.headers.get("content-disposition", "")
+    name = name_of(request.query_params.get("name", ""), disposition)
+    reader = RawReader(serving.settings.max_image_bytes)
+    with trace_of(request.scope).span("body"):
+        async for piece in request.stream():
+            reader.feed(piece)
+    terms = await claim_of(request.scope).counted(1)
+    return [name], [reader.finish()], terms
+
+
+async def _referred(request: Request, serving: Serving) -> _Named:
+    """Read images by name in the folder, by URL, and out of object stores."""
     names = read_shape(await request.body(), NamesRequest).images
-    if serving.folder is None:
+    if serving.sources.folder is None and all(kind_of(name) == "name" for name in names):
         message = "this server has no image folder: upload the files as multipart/form-data"
         raise ClientFault(400, "no_image_folder", message)
     limit = serving.settings.max_images_per_request
@@ -80,8 +97,9 @@ async def _from_folder(
         message = f"the request has {len(names)} images, the limit is {limit}"
         raise ClientFault(413, "too_many_images", message)
     _refuse_duplicates(names)
+    terms = await claim_of(request.scope).counted(len(names))
     with trace_of(request.scope).span("fetch"):
-        return names, await serving.folder.read(names)
+        return names, await serving.sources.read(names), terms
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:
@@ -89,7 +107,7 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            message = f"the name {name!r} comes twice, and the answer is keyed by name"
+            message = f"the name {shown(name)!r} comes twice, and the answer is keyed by name"
             raise ClientFault(400, "duplicate_name", message)
         seen.add(name)
 

@@ -31,7 +31,7 @@ def window(
     after = {name: before.get(name, 0.0) + seconds for name, seconds in (busy or {}).items()}
     newest = Reading(
         SECONDS, setting, requests=requests, images=requests * 10, rejected=rejected,
-        in_flight=in_flight, waiting=waiting,
+        in_flight=in_flight, permits=in_flight, waiting=waiting,
         busy=before | after,
     )  # fmt: skip
     found = judge([first, newest], device)

@@ -99,7 +99,7 @@ def test_requests_images_and_batches_are_counted(
 
 def test_what_is_in_force_is_shown(registry: CollectorRegistry, instruments: Instruments) -> None:
     instruments.setting(Setting(3, 8, 5, "gpu"))
-    instruments.watch_admission(lambda: 2, lambda: 7)
+    instruments.watch_admission(lambda: 2, lambda: 7, lambda: 1.5)
     instruments.tuning_generation(12)
     instruments.tuning_rejected("stale")
     value = registry.get_sample_value
@@ -109,6 +109,7 @@ def test_what_is_in_force_is_shown(registry: CollectorRegistry, instruments: Ins
     assert value("embedding_decode_on_gpu") == 1
     assert value("embedding_inflight_requests") == 2
     assert value("embedding_waiting_requests") == 7
+    assert value("embedding_permits_in_use") == 1.5
     assert value("embedding_tuning_generation") == 12
     assert value("embedding_tuning_rejections_total", {"reason": "stale"}) == 1
 

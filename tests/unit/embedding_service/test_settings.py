@@ -23,6 +23,9 @@ def test_only_the_model_and_its_weights_must_be_given() -> None:
     assert (settings.model, settings.pretrained) == ("ViT-B-32", "openai")
     assert (settings.port, settings.queue_size, settings.max_images_per_request) == (8000, 64, 256)
     assert settings.tuning_directory is None
+    assert (settings.fetch_urls, settings.fetch_networks, settings.object_prefixes) == (
+        "public", (), (),
+    )  # fmt: skip
     assert settings.cpu_limit is None
 
 
@@ -48,6 +51,10 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         (Environment.QUEUE_TIMEOUT_SECONDS, "-1", "a number from 0"),
         (Environment.DRAIN_SECONDS, "nan", "a number from 0"),
         (Environment.CPU_LIMIT, "inf", "0 means no limit"),
+        (Environment.FETCH_URLS, "all", "none, public, any"),
+        (Environment.FETCH_NETWORKS, "10.0.0.1/8", "10.1.0.0/16"),
+        (Environment.FETCH_HOSTS, "a.example,*", "example.org"),
+        (Environment.OBJECT_PREFIXES, "albums/", "s3://albums/2024/"),
         (Environment.MAX_IMAGE_PIXELS, "", ""),
     ],
 )
@@ -70,6 +77,8 @@ def test_values_are_read_as_what_they_are() -> None:
     assert settings.image_folder == Path("/data")
     assert settings.cpu_limit == 1.5
     assert settings.initial.num_streams == 4
+    listed = read(EMBEDDING_OBJECT_PREFIXES=" s3://albums/2024 , ,gs://photos/")
+    assert listed.object_prefixes == ("s3://albums/2024/", "gs://photos/")
 
 
 def test_a_knob_that_is_auto_takes_the_suggestion_and_a_given_one_does_not() -> None:

@@ -33,6 +33,8 @@ class Bench:
 
     def pipeline(self, make_lane: Callable[[Any], Lane] | None = None, **settings: Any) -> Pipeline:
         max_batch = settings.setdefault("max_batch", 4)
+        # Tests send the same photographs again and again, and want each one to be computed.
+        settings.setdefault("share_identical", False)
         profile = Profile(size=(8, 8))
         ring = make_ring(max_batch, profile)
         info = ModelInfo(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from embedding_service.engine.admission import MAX_RETRY_AFTER_SECONDS, Admission
+from embedding_service.engine.ledger import Ticket
 from embedding_service.errors import Overloaded
 
 LONG = 30.0
@@ -176,9 +177,10 @@ def test_a_resize_from_another_thread_wakes_the_waiters() -> None:
 def test_waiters_of_a_closed_event_loop_do_not_hold_permits() -> None:
     admission = Admission(1, 5)
     loop = asyncio.new_event_loop()
+    held: list[Ticket] = []
 
     async def wait_behind() -> None:
-        await admission.acquire(LONG)
+        held.append(await admission.acquire(LONG))
         asyncio.ensure_future(admission.acquire(LONG))  # noqa: RUF006 - it is left behind
         await asyncio.sleep(0)
 
@@ -187,7 +189,7 @@ def test_waiters_of_a_closed_event_loop_do_not_hold_permits() -> None:
     waiters = admission._waiters
     assert len(waiters) == 1
     loop.close()
-    admission.release(0.1)
+    admission.release(held[0], 0.1)
     assert (admission.in_flight, admission.waiting) == (0, 0)
     for task in left:
         task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ def job(loop: asyncio.AbstractEventLoop, images: int = 10) -> Job:
 
 def fill(batcher: Batcher, owner: Job, slots: list[int]) -> None:
     for index, slot in enumerate(slots):
-        batcher.put(Item(owner, index, slot, 0.0))
+        batcher.put(Item([(owner, index)], owner.terms.priority, slot))
 
 
 def test_what_is_ready_is_taken_across_requests(loop: asyncio.AbstractEventLoop) -> None:
@@ -36,7 +36,11 @@ def test_what_is_ready_is_taken_across_requests(loop: asyncio.AbstractEventLoop)
     fill(batcher, first, [4, 2])
     fill(batcher, second, [3])
     batch = batcher.take(never)
-    assert [(item.slot, item.job) for item in batch] == [(2, first), (3, second), (4, first)]
+    assert [(item.slot, item.wants[0][0]) for item in batch] == [
+        (2, first),
+        (3, second),
+        (4, first),
+    ]
 
 
 def test_a_batch_ends_at_the_limit_and_the_rest_keeps_its_turn(

@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from embedding_contract.endpoints import ImageErrorCode
 from embedding_contract.tuning import Setting
 from embedding_service.engine.lane import LaneResult
-from embedding_service.engine.pipeline import Pipeline
+from embedding_service.engine.pipeline import STUCK_SECONDS, Pipeline
 from embedding_service.engine.simulated_lane import SimulatedLane, simulated_vectors
 from embedding_service.errors import ImageFailure, ServerFault
 from embedding_service.imaging.prepare import prepare
@@ -54,17 +54,6 @@ class GatedLane(SimulatedLane):
 
     def run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
         self.gate.wait(10)
-        return super().run(slots, copied)
-
-
-class BrokenLane(SimulatedLane):
-    """Works until told to break; warm-up needs a working lane."""
-
-    broken = False
-
-    def run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
-        if self.broken:
-            raise RuntimeError("the device is on fire")
         return super().run(slots, copied)
 
 
@@ -131,25 +120,6 @@ def test_a_decoder_that_breaks_takes_only_its_image_along(
     run(pipeline, work)
 
 
-def test_a_lane_that_fails_fails_its_requests_and_then_liveness(
-    bench: Any, photographs: dict[str, bytes]
-) -> None:
-    pipeline = bench.pipeline(lambda ring: BrokenLane(ring, DIMENSIONS))
-    bench.made[0].broken = True
-
-    async def work() -> None:
-        for _ in range(3):
-            assert pipeline.alive(0.0) is None
-            with pytest.raises(ServerFault, match="failed on a batch"):
-                await pipeline.embed_images([photographs["china.jpg"]])
-        assert "lane-0 failed its last 3 batches" in (pipeline.alive(0.0) or "")
-        bench.made[0].broken = False
-        assert len(await pipeline.embed_images([photographs["china.jpg"]])) == 1
-        assert pipeline.alive(0.0) is None
-
-    run(pipeline, work)
-
-
 def test_cancelling_drops_what_is_queued(bench: Any, photographs: dict[str, bytes]) -> None:
     GatedLane.gate.set()
     pipeline = bench.pipeline(lambda ring: GatedLane(ring, DIMENSIONS), max_batch=1)
@@ -176,8 +146,11 @@ def test_a_lane_that_hangs_is_told_by_liveness(bench: Any, photographs: dict[str
     async def work() -> None:
         GatedLane.gate.clear()
         task = asyncio.create_task(pipeline.embed_images([photographs["china.jpg"]]))
-        await until(lambda: pipeline._lanes[0]._busy_since is not None)
-        assert pipeline.alive(pipeline._lanes[0]._busy_since + 59) is None
+        await until(lambda: pipeline._lanes.threads[0]._doing is not None)
+        doing = pipeline._lanes.threads[0]._doing
+        assert doing is not None
+        assert pipeline.alive(doing[1] + STUCK_SECONDS - 0.1) is None
+        assert "for 20 s" in (pipeline.alive(doing[1] + STUCK_SECONDS + 0.1) or "")
         assert "lane-0 has been on one batch" in (pipeline.alive(1e12) or "")
         GatedLane.gate.set()
         await task
@@ -205,7 +178,7 @@ def test_a_retune_under_load_fails_no_request_and_loses_no_slot(
             found = await asyncio.to_thread(pipeline.retune, wanted)
             assert found == pipeline.setting
             assert found == Setting(streams, permits, workers or 2, "cpu")
-            assert len(pipeline._lanes) == streams
+            assert len(pipeline._lanes.threads) == streams
             assert pipeline.admission.size == permits
         assert sum(await asyncio.gather(*clients)) == 6 * 8 * 3
 
@@ -216,11 +189,32 @@ def test_a_retune_under_load_fails_no_request_and_loses_no_slot(
 
 def test_lanes_share_the_cpu_without_oversubscribing_it(bench: Any) -> None:
     pipeline = bench.pipeline(num_streams=1)
+    assert pipeline._lane_threads() == 2
     pipeline.retune(Setting(2, 4))
-    assert [lane._share for lane in pipeline._lanes] == [1, 1]
-    pipeline.retune(Setting(1, 4))
-    assert [lane._share for lane in pipeline._lanes] == [2]
+    assert pipeline._lane_threads() == 1
     asyncio.run(pipeline.close())
+
+
+def test_a_lane_leaves_the_cores_that_decode(bench: Any) -> None:
+    decoding = threading.Event()
+    done = threading.Event()
+
+    def slow(*_: object) -> None:
+        decoding.set()
+        done.wait(20)
+        raise ValueError("enough")
+
+    pipeline = bench.pipeline(num_streams=1)
+    pipeline._pixels = slow
+
+    async def work() -> None:
+        asking = asyncio.create_task(pipeline.embed_images([b"one"]))
+        assert await asyncio.to_thread(decoding.wait, 20)
+        assert pipeline._lane_threads() == 1
+        done.set()
+        await asking
+
+    run(pipeline, work)
 
 
 def test_a_lane_that_cannot_start_leaves_the_setting_as_it_was(bench: Any) -> None:
@@ -233,7 +227,7 @@ def test_a_lane_that_cannot_start_leaves_the_setting_as_it_was(bench: Any) -> No
     with pytest.raises(ServerFault, match="lane-1 could not start"):
         pipeline.retune(Setting(2, 9))
     assert pipeline.setting == Setting(1, 4, 2, "cpu")
-    assert len(pipeline._lanes) == 1
+    assert len(pipeline._lanes.threads) == 1
     asyncio.run(pipeline.close())
 
 
@@ -340,8 +334,8 @@ def test_on_a_gpu_overlapping_work_of_two_lanes_keeps_the_device_busy_once(bench
     pipeline = bench.pipeline()
     value = bench.registry.get_sample_value
     result = LaneResult(np.zeros((1, DIMENSIONS), np.float32), 0.2, 0.5, 0.1, 0.0)
-    pipeline._count_gpu(result, 10.0)
-    pipeline._count_gpu(result, 10.1)
+    pipeline._gpu_time.count(result, 10.0, pipeline._instruments)
+    pipeline._gpu_time.count(result, 10.1, pipeline._instruments)
     assert value("embedding_gpu_busy_seconds_total") == pytest.approx(0.6)
     assert value("embedding_copy_busy_seconds_total") == pytest.approx(0.3 + 0.2)
     asyncio.run(pipeline.close())

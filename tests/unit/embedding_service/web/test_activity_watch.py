@@ -18,7 +18,9 @@ class Bench:
         self.instruments.setting(Setting(2, 4, 2, "cpu"))
         self.instruments.cpu(64.0, lambda: 0.0)
         self.in_flight = self.waiting = 0.0
-        self.instruments.watch_admission(lambda: self.in_flight, lambda: self.waiting)
+        self.instruments.watch_admission(
+            lambda: self.in_flight, lambda: self.waiting, lambda: self.in_flight
+        )
         self.watch = ActivityWatch(self.instruments, lambda: self.now)
 
     def second(self, *, requests: int = 0, lanes: float = 0.0, decode: float = 0.0) -> None:

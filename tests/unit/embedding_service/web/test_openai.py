@@ -77,7 +77,7 @@ def test_more_images_than_are_decoded_in_the_loop(web: Web) -> None:
 @pytest.mark.parametrize(
     ("document", "param", "code", "words"),
     [
-        ({"input": ["a", "https://x/a.jpg"]}, "input[1]", "forbidden_source", "data URI"),
+        ({"input": ["a", "https://x/a.jpg"]}, "input[1]", "forbidden_source", "FETCH_URLS"),
         ({"input": ["a", {"image": "*"}]}, "input[1]", "not_an_image", "base64"),
         ({"input": ["a", {"image": "AAAA"}]}, "input[1]", "not_an_image", "not an image"),
         ({"input": {"image": ""}}, "input[0]", "not_an_image", "not an image"),
