@@ -11,7 +11,7 @@ CLUSTER := $(BIN)/python k8s/local/cluster.py
 READY := .venv/.ready
 E2E := tests/e2e
 
-.PHONY: help setup demo test test-unit test-go test-e2e lint format generate bench cluster-up cluster-down cluster-status clean
+.PHONY: help setup demo test test-unit test-go test-e2e lint format generate bench bench-overload soak fuzz cluster-up cluster-down cluster-status clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,20 @@ generate: $(READY) ## write the generated files again (the CRD and the chart's c
 
 bench: $(READY) ## measure the server against the origin's design (reports/bench.json)
 	@$(BIN)/python tests/bench/compare.py
+
+# atheris has its own environment, which looks into this one for everything else.
+fuzz: $(READY) ## hostile input for minutes (FUZZ_SECONDS=120; reports/fuzz.json)
+	@UV=$$(command -v uv || echo $(CACHE)/uv/bin/uv); \
+	[ -x $(CACHE)/fuzz/bin/python ] || "$$UV" venv -q --python $(BIN)/python $(CACHE)/fuzz; \
+	"$$UV" pip install -q --python $(CACHE)/fuzz/bin/python 'atheris>=3' || \
+	  echo "== fuzz: atheris does not install here"; \
+	PYTHONPATH=k8s/local:tests $(BIN)/python -m fuzz $(CACHE)/fuzz/bin/python
+
+bench-overload: $(READY) ## hold the server at 3 x its capacity (DURATION=300; reports/overload.json)
+	@PYTHONPATH=tests $(BIN)/python -m endurance overload --seconds $(or $(DURATION),300)
+
+soak: $(READY) ## live settings, slow clients and SIGTERM under load (CHANGES=200; reports/soak.json)
+	@PYTHONPATH=tests $(BIN)/python -m endurance soak --changes $(or $(CHANGES),200)
 
 cluster-up: $(READY) ## start a real control plane on this machine, without root
 	@$(CLUSTER) up

@@ -49,5 +49,5 @@ def _reason(report: object) -> str:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own variables must not decide a test."""
-    for name in [name for name in os.environ if name.startswith("EMBEDDING_")]:
+    for name in [name for name in os.environ if name.startswith(("EMBEDDING_", "OTEL_"))]:
         monkeypatch.delenv(name)

@@ -28,6 +28,12 @@ TUNING_FILE = "tuning.json"
 IMAGE_FOLDER = "/var/lib/embedding/images"
 """Where the optional local image folder is mounted."""
 
+API_KEYS_DIRECTORY = "/etc/embedding/api-keys"
+"""Where the optional Secret of API keys is mounted, as a directory: so it can be renewed."""
+
+API_KEYS_FILE = "keys"
+"""File name below API_KEYS_DIRECTORY."""
+
 NUDGE_ANNOTATION = "sluice.dev/tuning-generation"
 """A change of this pod annotation makes the kubelet refresh the mounted ConfigMap at once."""
 
@@ -55,6 +61,7 @@ class Environment:
     FETCH_CONCURRENCY = "EMBEDDING_FETCH_CONCURRENCY"
     MAX_FETCH_BYTES = "EMBEDDING_MAX_FETCH_BYTES"
     OBJECT_PREFIXES = "EMBEDDING_OBJECT_PREFIXES"
+    API_KEYS_FILE = "EMBEDDING_API_KEYS_FILE"
     HOST = "EMBEDDING_HOST"
     PORT = "EMBEDDING_PORT"
     NUM_STREAMS = "EMBEDDING_NUM_STREAMS"
@@ -76,6 +83,20 @@ class Environment:
     DRAIN_SECONDS = "EMBEDDING_DRAIN_SECONDS"
     CPU_LIMIT = "EMBEDDING_CPU_LIMIT"
     """The container's CPU limit in cores, from the downward API; 0 or absent means no limit."""
+
+
+class TracingEnvironment:
+    """Standard variables of OpenTelemetry that the server looks at or the operator sets."""
+
+    ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    TRACES_ENDPOINT = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    PROTOCOL = "OTEL_EXPORTER_OTLP_PROTOCOL"
+    TRACES_PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+    EXPORTER = "OTEL_TRACES_EXPORTER"
+    DISABLED = "OTEL_SDK_DISABLED"
+    SERVICE_NAME = "OTEL_SERVICE_NAME"
+    SAMPLER = "OTEL_TRACES_SAMPLER"
+    SAMPLER_ARG = "OTEL_TRACES_SAMPLER_ARG"
 
 
 class ImageErrorCode:

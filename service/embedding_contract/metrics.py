@@ -47,7 +47,8 @@ def _seconds(name: str, text: str, *labels: str) -> Metric:
 REQUESTS = _counter("requests", "requests", "Requests answered, by outcome.", "outcome")
 IMAGES = _counter("images", "images", "Images and texts handled, by outcome.", "outcome")
 REQUEST_DURATION = _seconds(
-    "request_duration_seconds", "From arrival to answer, the wait for a permit included."
+    "request_duration_seconds",
+    "From arrival to answer, the wait for a permit included; only requests answered ok.",
 )
 STAGE_DURATION = _seconds(
     "stage_duration_seconds",

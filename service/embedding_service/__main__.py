@@ -13,8 +13,10 @@ import uvloop
 
 from embedding_service.errors import ServiceError
 from embedding_service.logs import configure_logging
+from embedding_service.quiet import quiet_libtiff
 from embedding_service.settings import ServerSettings, SettingsError, describe_settings
 from embedding_service.web.lifecycle import Lifecycle
+from embedding_service.web.tracing import Tracing, start_tracing
 
 EXIT_CANNOT_START = 2
 SPIN_COUNT = 3000
@@ -42,10 +44,11 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the server; return the exit code: 0 after a signal, 2 when it cannot start."""
     _parser().parse_args(arguments)
     configure_logging()
+    quiet_libtiff()
     try:
         settings = ServerSettings.from_env(environ)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(settings))
+            runner.run(_run(settings, start_tracing(environ, settings.pod_name)))
     except (SettingsError, ServiceError) as error:
         return _cannot_start(str(error))
     except Exception as error:  # noqa: BLE001 - the last line is for people, the log has the rest
@@ -54,8 +57,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-async def _run(settings: ServerSettings) -> None:
-    await Lifecycle(settings).run()  # built inside the loop that it belongs to
+async def _run(settings: ServerSettings, tracing: Tracing | None) -> None:
+    await Lifecycle(settings, tracing=tracing).run()  # built inside the loop that it belongs to
 
 
 def _cannot_start(reason: str) -> int:

@@ -3,6 +3,7 @@
 Everything goes to one stream: the last line of a pod that cannot start is then truly the last.
 """
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -28,7 +29,10 @@ class JsonFormatter(logging.Formatter):
         line.update((key, value) for key, value in vars(record).items() if key not in _STANDARD)
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        try:
+            return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        except TypeError:  # half of a surrogate pair, a number beyond 64 bits: never lose a line
+            return json.dumps({key: str(value) for key, value in line.items()})
 
 
 def configure_logging(stream: TextIO = sys.stderr) -> None:

@@ -89,12 +89,14 @@ class Instruments:
     def request_finished(self, outcome: str, seconds: float) -> None:
         """Count one request; `outcome` is one of the contract's REQUEST_OUTCOMES.
 
-        `seconds` runs from arrival to answer, the wait for a permit included.
+        `seconds` runs from arrival to answer, the wait for a permit included. Only those of `ok`
+        are recorded: a refusal takes no time, and the more there were, the better p95 would look.
         """
         _known(outcome, contract.REQUEST_OUTCOMES)
         self._happened += 1
         self._counters[contract.REQUESTS.name].labels(outcome).inc()
-        self._histograms[contract.REQUEST_DURATION.name].observe(seconds)
+        if outcome == "ok":
+            self._histograms[contract.REQUEST_DURATION.name].observe(seconds)
 
     def images_finished(self, ok: int, failed: int) -> None:
         """Count images and texts that were handled."""

@@ -120,14 +120,14 @@ def _seconds(name: str, default: float, low: float, high: float) -> Any:
     return _setting(Variable(name, read, f"seconds, a number from {low:g} to {high:g}"), default)
 
 
-def _folder(name: str) -> Any:
+def _folder(name: str, what: str = "a folder") -> Any:
     def read(text: str) -> Path:
         path = Path(text)
         if not path.is_absolute():
             raise ValueError(text)
         return path
 
-    return _setting(Variable(name, read, "an absolute path of a folder"), None)
+    return _setting(Variable(name, read, f"an absolute path of {what}"), None)
 
 
 def _list(name: str, read: Callable[[list[str]], tuple[Any, ...]], allowed: str) -> Any:
@@ -223,6 +223,11 @@ class ServerSettings:
 
     max_fetch_bytes: int = _whole(Environment.MAX_FETCH_BYTES, 256 * MEBIBYTE, 1024, 2**40, "bytes")
     """Bytes that one request may make the server fetch, all images together. Default 256 MiB."""
+
+    api_keys_file: Path | None = _folder(Environment.API_KEYS_FILE, "a file or a folder of files")
+    """Keys that clients must send as `Authorization: Bearer KEY`: one a line, # begins a comment,
+    read again on change. Set and without any key: everybody is refused. Not set: no key is
+    needed."""
 
     host: str = _text(Environment.HOST, "0.0.0.0", "an address of this machine")  # noqa: S104
     """Address to listen on. Default 0.0.0.0: probes and clients reach a pod from outside."""

@@ -59,5 +59,5 @@ def test_the_page_on_embedding_names_real_routes() -> None:
         Path(routes.__file__).read_text()
         + (ROOT / "service/embedding_contract/endpoints.py").read_text()
     )
-    for path in set(re.findall(r"svc(/[a-z0-9/]+)", page)):
+    for path in set(re.findall(r"svc(/[a-z0-9/]+)", page)) - {"/v1"}:  # the base of OpenAI's client
         assert f'"{path}"' in source

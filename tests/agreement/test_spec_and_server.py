@@ -11,8 +11,10 @@ from embedding_contract.endpoints import Environment
 from embedding_operator.api.spec import EmbeddingServiceSpec, ImagesSpec, LimitsSpec, ReuseSpec
 from embedding_operator.api.tuning import Knobs
 from embedding_operator.render.environment import environment
+from embedding_operator.render.volumes import volumes_and_mounts
 from embedding_service.allowed import FETCH_URLS
 from embedding_service.settings import ServerSettings, SettingsError
+from embedding_service.web.tracing import wants_tracing
 from fakes.plans import plan
 
 REQUIRED = {Environment.MODEL: "sluice-tiny", Environment.PRETRAINED: "random:0"}
@@ -137,3 +139,20 @@ def test_a_knob_has_the_bounds_of_the_tuning_file(
     model: Any, field: str, low: int, high: int
 ) -> None:
     assert edges(model, field) == (low, high)
+
+
+def test_the_server_takes_the_tracing_that_the_operator_writes() -> None:
+    made = plan(tracing={"endpoint": "https://collector:4318", "samplingRatio": 0.5})
+    variables = {each["name"]: each.get("value", "") for each in environment(made)}
+    assert wants_tracing(variables)
+    assert not wants_tracing({each["name"]: each.get("value", "") for each in environment(plan())})
+
+
+def test_the_server_reads_the_keys_where_the_operator_mounts_them() -> None:
+    made = plan(apiKeys={"secretName": "clip-keys"})
+    variables = {each["name"]: each.get("value", "") for each in environment(made)}
+    file = server(**{Environment.API_KEYS_FILE: variables[Environment.API_KEYS_FILE]}).api_keys_file
+    volumes, mounts = volumes_and_mounts(made)
+    assert file is not None
+    assert str(file.parent) in [mount["mountPath"] for mount in mounts]
+    assert file.name == volumes[-1]["secret"]["items"][0]["path"]

@@ -26,6 +26,8 @@ GPU: dict[str, Any] = {
         "objectPrefixes": ["s3://albums/2024/", "gs://photos"],
         "credentialsSecret": {"name": "stores"},
     },
+    "apiKeys": {"secretName": "clip-keys", "key": "clients"},
+    "tracing": {"endpoint": "http://collector.tracing.svc:4318", "samplingRatio": 0.1},
     "limits": {"queueSize": 10, "drainSeconds": 12.5},
     "service": {"port": 8080, "type": "NodePort"},
 }

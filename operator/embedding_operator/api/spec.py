@@ -138,6 +138,26 @@ class ImagesSpec(ApiModel):
         return networks
 
 
+class ApiKeysSpec(ApiModel):
+    """Keys that clients must send as `Authorization: Bearer KEY`."""
+
+    secret_name: str = Field(min_length=1, max_length=253)
+    """A Secret in the same namespace. The operator does not read it. A change of its content
+    reaches running pods without a restart; while it holds no key, everybody is refused."""
+    key: str = Field(default="keys", min_length=1, max_length=253, pattern=r"^[A-Za-z0-9._-]+$")
+    """The entry of the Secret: one API key a line, # begins a comment."""
+
+
+class TracingSpec(ApiModel):
+    """Traces of requests, sent as OTLP over HTTP."""
+
+    endpoint: str = Field(max_length=512, pattern=r"^https?://[^\s/]+")
+    """Address of an OpenTelemetry collector, for example http://collector.tracing.svc:4318."""
+    sampling_ratio: float = Field(default=1, ge=0, le=1)
+    """Share of the requests that are traced. A request that is part of a trace already follows the
+    decision of its caller."""
+
+
 class LimitsSpec(ApiModel):
     """What the server refuses, so that no request can take it down."""
 
@@ -227,6 +247,10 @@ class EmbeddingServiceSpec(ApiModel):
     """Taints that the pods accept, in addition to the GPU's own."""
     images: ImagesSpec = ImagesSpec()
     """Where images may come from, beside those that a request carries itself."""
+    api_keys: ApiKeysSpec | None = None
+    """Keys that clients must send. Absent: the server asks for none."""
+    tracing: TracingSpec | None = None
+    """Traces of requests. Absent: nothing is traced."""
     limits: LimitsSpec = LimitsSpec()
     """What the server refuses, so that no request can take it down."""
     reuse: ReuseSpec = ReuseSpec()

@@ -1,9 +1,17 @@
 """The server's environment. The live knobs are not in it: they travel in the tuning file."""
 
-from embedding_contract.endpoints import IMAGE_FOLDER, PORT, TUNING_DIRECTORY, Environment
+from embedding_contract.endpoints import (
+    API_KEYS_DIRECTORY,
+    API_KEYS_FILE,
+    IMAGE_FOLDER,
+    PORT,
+    TUNING_DIRECTORY,
+    Environment,
+    TracingEnvironment,
+)
 from embedding_operator.api.quantity import cores_text
 from embedding_operator.api.service import Manifest
-from embedding_operator.api.spec import ImagesSpec, LimitsSpec
+from embedding_operator.api.spec import ImagesSpec, LimitsSpec, TracingSpec
 from embedding_operator.render.blueprint import Blueprint
 
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod, the only place where it may write
@@ -33,6 +41,10 @@ def environment(plan: Blueprint) -> list[Manifest]:
     }
     if spec.images.volume is not None:
         variables[Environment.IMAGE_FOLDER] = IMAGE_FOLDER
+    if spec.api_keys is not None:
+        variables[Environment.API_KEYS_FILE] = f"{API_KEYS_DIRECTORY}/{API_KEYS_FILE}"
+    if spec.tracing is not None:
+        variables |= _tracing(spec.tracing, plan.key.name)
     if "cpu" in spec.resources.limits:
         variables[Environment.CPU_LIMIT] = cores_text(spec.resources.limits["cpu"])
     pod_name = {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}
@@ -44,6 +56,15 @@ def environment_from(plan: Blueprint) -> list[Manifest]:
     """Render where more variables come from; those of `environment` win over them."""
     secret = plan.spec.images.credentials_secret
     return [] if secret is None else [{"secretRef": {"name": secret.name}}]
+
+
+def _tracing(tracing: TracingSpec, service: str) -> dict[str, str]:
+    return {
+        TracingEnvironment.ENDPOINT: tracing.endpoint,
+        TracingEnvironment.SERVICE_NAME: service,
+        TracingEnvironment.SAMPLER: "parentbased_traceidratio",
+        TracingEnvironment.SAMPLER_ARG: f"{tracing.sampling_ratio:g}",
+    }
 
 
 def _limits(limits: LimitsSpec) -> dict[str, str]:

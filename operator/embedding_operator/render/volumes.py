@@ -2,9 +2,15 @@
 
 from typing import Final
 
-from embedding_contract.endpoints import IMAGE_FOLDER, TUNING_DIRECTORY
+from embedding_contract.endpoints import (
+    API_KEYS_DIRECTORY,
+    API_KEYS_FILE,
+    IMAGE_FOLDER,
+    TUNING_DIRECTORY,
+)
 from embedding_operator.api import names
 from embedding_operator.api.service import Manifest
+from embedding_operator.api.spec import ApiKeysSpec
 from embedding_operator.render.blueprint import Blueprint
 from embedding_operator.render.environment import SCRATCH
 
@@ -20,6 +26,8 @@ def volumes_and_mounts(plan: Blueprint) -> tuple[list[Manifest], list[Manifest]]
         pairs.append(_read_only("models", plan.spec.model.volume, MODEL_FOLDER))
     if plan.spec.images.volume is not None:
         pairs.append(_read_only("images", plan.spec.images.volume, IMAGE_FOLDER))
+    if plan.spec.api_keys is not None:
+        pairs.append(_api_keys(plan.spec.api_keys))
     return [volume for volume, _ in pairs], [mount for _, mount in pairs]
 
 
@@ -38,6 +46,14 @@ def _shared_memory() -> tuple[Manifest, Manifest]:
     """GPU libraries share buffers through /dev/shm; a container's own is 64 MiB."""
     volume = {"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}}
     return volume, {"name": "shared-memory", "mountPath": "/dev/shm"}  # noqa: S108
+
+
+def _api_keys(keys: ApiKeysSpec) -> tuple[Manifest, Manifest]:
+    """Mounted as a folder too, so that a renewed Secret reaches a running pod."""
+    items = [{"key": keys.key, "path": API_KEYS_FILE}]
+    return _read_only(
+        "api-keys", {"secret": {"secretName": keys.secret_name, "items": items}}, API_KEYS_DIRECTORY
+    )
 
 
 def _read_only(name: str, source: Manifest, path: str) -> tuple[Manifest, Manifest]:

@@ -92,6 +92,7 @@ QUERIES: Final[tuple[Query, ...]] = (
     Query("samples", _SAMPLES, contract.INFLIGHT_REQUESTS.name, "scrapes"),
     _rate("requests", contract.REQUESTS, "outcome"),
     _rate("images", contract.IMAGES, "outcome"),
+    # Of requests answered ok only: refusals take no time and would flatter the percentiles.
     _rate("request_seconds", contract.REQUEST_DURATION, "", "_sum"),
     _rate("request_buckets", contract.REQUEST_DURATION, "le", "_bucket"),
     _rate("stage_seconds", contract.STAGE_DURATION, "stage", "_sum"),

@@ -76,7 +76,10 @@ class Sample:
 
     @property
     def p95_seconds(self) -> float:
-        """The client's 95th percentile of the request time, the wait for a permit included."""
+        """The client's 95th percentile of the time of requests answered ok, their wait included.
+
+        A window without such a request has 0.
+        """
         return quantile(0.95, self.by_label("request_buckets"))
 
     @property

@@ -174,7 +174,6 @@ class LaneThread:
         fault = ServerFault("the model failed on a batch; try again")
         hit = {job for item in batch for job, _ in self._sharing.finish(item, None)}
         wake([job for job in hit if job.fail(fault)])
-        self._batcher.sweep()
         return f"{self.name}: {type(error).__name__}"
 
     def _hand_back(self, batch: list[Item], result: LaneResult) -> list[Job]:

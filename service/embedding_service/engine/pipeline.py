@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from embedding_contract.endpoints import ImageErrorCode
 from embedding_contract.tuning import MAX_SEMAPHORE, Setting
 from embedding_service.engine import cpu_limit, warmup
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.batcher import Batcher
+from embedding_service.engine.busy_union import BusyUnion
 from embedding_service.engine.cpu_share import lane_threads
 from embedding_service.engine.deadline import before
 from embedding_service.engine.decode_pool import DecodePool
-from embedding_service.engine.gpu_time import GpuTime
+from embedding_service.engine.decoding import Decoding
 from embedding_service.engine.job import Item, Job, wake
 from embedding_service.engine.lane import LaneResult
 from embedding_service.engine.lanes import Lanes
@@ -34,14 +34,13 @@ from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts
 from embedding_service.engine.proof import Proof, show
 from embedding_service.engine.sharing import make_sharing
-from embedding_service.engine.slots import Pixels, SlotsClosed
+from embedding_service.engine.slots import Pixels
 from embedding_service.engine.starting import WarmUp
 from embedding_service.engine.terms import Terms
 from embedding_service.engine.texts import TextThread
 from embedding_service.errors import (
     DeadlineExceeded,
     ImageFailure,
-    ImageRejected,
     ParityMissed,
     ServerFault,
 )
@@ -77,8 +76,8 @@ class Pipeline:
         self._max_pixels = settings.max_image_pixels
         self._instruments = instruments
         self._cores = cpu_limit.cpu_limit_cores(settings.cpu_limit)
-        self._gpu_time = GpuTime()
-        self._glue_seconds = warmup.glue_seconds(parts.profile, parts.resample)
+        # A GPU has one engine for each direction of copies beside the one that computes.
+        self._gpu_union, self._in_union, self._out_union = BusyUnion(), BusyUnion(), BusyUnion()
         self._closed = False
         self._retuning = threading.Lock()
         self._setting = self._resolve(settings.initial)
@@ -100,8 +99,16 @@ class Pipeline:
             linger_seconds=parts.linger_seconds,
             abandoned=self._sharing.abandoned,
         )
+        self._decoding = Decoding(
+            self._pixels,
+            ring=parts.ring,
+            batcher=self._batcher,
+            sharing=self._sharing,
+            instruments=instruments,
+            glue_seconds=warmup.glue_seconds(parts.profile, parts.resample),
+        )
         self._pool = DecodePool(
-            self._decode,
+            self._decoding.work,
             self._setting.decode_workers,
             max_jobs=MAX_SEMAPHORE * (images_per_permit or 1),
             prepare=parts.prepare_thread,
@@ -150,6 +157,8 @@ class Pipeline:
             except (asyncio.CancelledError, DeadlineExceeded):
                 self._give_up(job)
                 raise
+            if job.cancelled:  # it failed: nobody wants the rest of it
+                self._give_up(job)
         outcome = job.outcome()
         self._instruments.images_finished(len(images) - len(job.failures), len(job.failures))
         return outcome
@@ -233,56 +242,6 @@ class Pipeline:
         """Return the CPU threads for a lane's next batch."""
         return lane_threads(self._cores, self._setting.num_streams, self._pool.busy)
 
-    # The way of one image
-
-    def _decode(self, job: Job, index: int) -> Callable[[], None] | None:
-        """Runs in a decode thread: one image to pixels, or one failure into its jobs.
-
-        Returns what hands the pixels over, None where there is nothing to hand over.
-        """
-        started, processor = time.monotonic(), time.thread_time()
-        self._instruments.waited("decode", started - job.created)
-        data = job.take(index)
-        item = self._first_of(job, index, data)
-        if item is None:
-            self._instruments.decode_busy(time.monotonic() - started)
-            return None
-        pixels, unlocked = self._pixels_or_failure(data)
-        item.ready = time.monotonic()
-        self._instruments.decode_busy(item.ready - started)
-        self._instruments.stage("decode", item.ready - started)
-        locked = time.thread_time() - processor - unlocked
-        self._instruments.gil_busy(max(0.0, locked) + self._glue_seconds)
-        if isinstance(pixels, ImageFailure):
-            wants = self._sharing.finish(item, None)
-            wake([job for job, index in wants if job.refuse(index, pixels)])
-            return None
-        return lambda: self._hand_over(item, pixels)
-
-    def _first_of(self, job: Job, index: int, data: bytes) -> Item | None:
-        """Return the item to work on; None when the cache or work in flight gives the vector."""
-        digest, vector = self._sharing.cached(data)
-        if vector is not None:
-            if job.accept([index], vector[None]):
-                wake([job])
-            return None
-        item = self._sharing.enter(job, index, data, digest)
-        if item is None:
-            self._instruments.image_shared()
-        return item
-
-    def _pixels_or_failure(self, data: bytes) -> tuple[Pixels | ImageFailure, float]:
-        """Return pixels or why not, and the CPU seconds spent inside the decoders."""
-        before = time.thread_time()
-        try:
-            return self._pixels(data), time.thread_time() - before
-        except ImageRejected as error:
-            return error.failure, time.thread_time() - before
-        except Exception:  # noqa: BLE001 - a fault in a decoder must not take other images along
-            _log.exception("could not decode an image")
-            failure = ImageFailure(ImageErrorCode.NOT_AN_IMAGE, "the image cannot be decoded")
-            return failure, time.thread_time() - before
-
     def _pixels(self, data: bytes) -> Pixels:
         """Return uint8 [H, W, 3] as the model wants it.
 
@@ -291,25 +250,6 @@ class Pipeline:
         """
         parts = self._parts
         return prepare(data, parts.profile, self._max_pixels, parts.resample)
-
-    def _hand_over(self, item: Item, pixels: Pixels) -> None:
-        """Wait for a slot, write it, queue it for a lane; unless everybody leaves meanwhile."""
-        ring = self._parts.ring
-        try:
-            slot = ring.acquire_unless(lambda: self._sharing.abandoned(item, time.monotonic()))
-        except SlotsClosed:
-            self._close_item(item)
-            return
-        if slot is not None:
-            item.slot = slot
-            ring.pixels[slot] = pixels
-            self._batcher.put(item)
-
-    def _close_item(self, item: Item) -> None:
-        """Fail whoever waits for an image that no lane will compute any more."""
-        fault = ServerFault("the server is closing")
-        wants = self._sharing.finish(item, None)
-        wake([job for job, _ in wants if job.fail(fault)])
 
     def _report(
         self, items: Sequence[Item], result: LaneResult, busy: float, locked: float
@@ -325,7 +265,16 @@ class Pipeline:
         count.stream_busy(busy)
         count.gil_busy(locked)
         if self.model.device == "cuda":
-            self._gpu_time.count(result, now, count)
+            self._count_gpu(result, now)
+
+    def _count_gpu(self, result: LaneResult, now: float) -> None:
+        """Lay the device's own durations end to end before now; what overlaps counts once."""
+        computed = now - result.copy_out_seconds
+        copied = computed - result.compute_seconds
+        copies = self._out_union.add(computed, now)
+        copies += self._in_union.add(copied - result.copy_in_seconds, copied)
+        self._instruments.copy_busy(copies)
+        self._instruments.gpu_busy(self._gpu_union.add(copied, computed))
 
     # Start and stop
 
@@ -358,7 +307,7 @@ class Pipeline:
         count.watch_cache(lambda: self._sharing.cache_bytes)
         count.cpu(self._cores, cpu_limit.throttled_seconds)
         if self._parts.memory_bytes is not None:
-            count.gpu(self._parts.memory_bytes, self._gpu_time.ratio)
+            count.gpu(self._parts.memory_bytes, self._gpu_union.ratio)
         version = importlib.metadata.version("sluice")
         count.build_info(version, info.name, info.precision, info.device)
 
@@ -373,7 +322,7 @@ class Pipeline:
         self._batcher.close()
         self._lanes.close(CLOSE_SECONDS)
         for item in self._batcher.leave():  # the lane that would have taken it is broken
-            self._close_item(item)
+            self._decoding.close(item)
         self._parts.ring.close()
         self._texts.close(CLOSE_SECONDS)
 

@@ -7,6 +7,7 @@ goes through Pillow, which is what open_clip's users decode with.
 
 import io
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from embedding_contract.endpoints import ImageErrorCode
 from embedding_service.errors import ImageRejected
@@ -26,6 +27,12 @@ Pixels = npt.NDArray[np.uint8]
 # way of a larger limit that a user has set.
 Image.MAX_IMAGE_PIXELS = None
 
+# One image is one thread's work here: the pool decides how many there are.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+# Python remembers every warning text that it has shown, and hostile files make new ones for ever.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 OVERSIZE: Final = 2
 """A scaled decode keeps at least this many pixels for each pixel of the result, per axis."""
 
@@ -34,8 +41,8 @@ _DIVISORS: Final = (8, 4, 2)
 
 _PILLOW_FAULTS: Final = (
     UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError,
-    TypeError, LookupError, EOFError, ArithmeticError, NotImplementedError, MemoryError,
-    AttributeError, struct.error, zlib.error,
+    TypeError, LookupError, EOFError, ArithmeticError, MemoryError,
+    AttributeError, RuntimeError, struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow's decoders raise on hostile bytes. All of them mean one thing: not readable."""
 
@@ -128,5 +135,8 @@ def _formats(header: Header) -> tuple[str, ...]:
 
 
 def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(274, 1)
+    try:
+        value = image.getexif().get(274, 1)
+    except _PILLOW_FAULTS:  # broken facts about a picture do not make it unreadable
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -7,23 +7,37 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from PIL import features
+
 from embedding_contract.endpoints import ImageErrorCode
 from embedding_service.errors import ImageRejected
+from embedding_service.imaging import avif, tiff
+from embedding_service.imaging.damaged import MAX_PARTS, Damaged, too_many
+from embedding_service.imaging.jpeg import read_frame
 
-Format = Literal["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
+Format = Literal["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF"]
 """The names are Pillow's, so that a decoder can be limited to the one that was probed."""
 
-_TAKEN: Final = "JPEG, PNG, WebP, GIF, BMP and TIFF are taken"
+DECODES_AVIF: Final = bool(features.check("avif"))
+"""Pillow can be built without it."""
+
+_TAKEN: Final = f"JPEG, PNG, WebP, {'AVIF, ' if DECODES_AVIF else ''}GIF, BMP and TIFF are taken"
 
 _FOREIGN: Final = (
-    (4, b"ftypavif", "AVIF"), (4, b"ftypheic", "HEIC"), (4, b"ftypheix", "HEIC"),
-    (4, b"ftypmif1", "HEIF"), (4, b"ftypcrx ", "CR3"), (4, b"jP  \r\n\x87\n", "JPEG 2000"),
+    (4, b"ftypavi", "AVIF"), (4, b"ftypheic", "HEIC"), (4, b"ftypheix", "HEIC"),
+    (4, b"ftyphev", "HEIC"), (4, b"ftypmif1", "HEIF"), (4, b"ftypmsf1", "HEIF"),
+    (4, b"ftypcrx ", "CR3"), (4, b"jP  \r\n\x87\n", "JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"), (0, b"\xff\x0a", "JPEG XL"),
     (4, b"JXL \r\n\x87\n", "JPEG XL"), (0, b"8BPS", "PSD"), (0, b"\x00\x00\x01\x00", "ICO"),
     (0, b"%PDF", "PDF"), (0, b"<svg", "SVG"), (0, b"v/1\x01", "OpenEXR"), (0, b"DDS ", "DDS"),
     (0, b"qoif", "QOI"), (0, b"P4\n", "PBM"), (0, b"P5\n", "PGM"), (0, b"P6\n", "PPM"),
 )  # fmt: skip
 """(offset, magic bytes, name) of images that we know by sight and do not take."""
+
+MAX_RUN_LENGTH_PIXELS: Final = 4_000_000
+MAX_RUN_LENGTH_BYTES: Final = 2_000_000
+"""A run-length bitmap is unpacked by Python code that holds the interpreter lock: about half a
+second for these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +68,11 @@ def probe(data: bytes, max_pixels: int) -> Header:
     if not data:
         raise ImageRejected(ImageErrorCode.NOT_AN_IMAGE, "the image is empty (0 bytes)")
     try:
-        header = _read(data)
+        header = _read(data, max_pixels)
     except (struct.error, IndexError) as error:
         raise _broken("the header ends too early") from error
+    except Damaged as error:
+        raise _broken(str(error)) from error
     if header.width < 1 or header.height < 1:
         raise _broken(f"the header says {header.width} x {header.height} pixels")
     check_pixels(header.width, header.height, max_pixels)
@@ -77,19 +93,21 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _read(data: bytes) -> Header:
+def _read(data: bytes, max_pixels: int) -> Header:
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return Header("PNG", *struct.unpack_from(">II", data, 16))
+        return _png(data)
     if data.startswith((b"GIF87a", b"GIF89a")):
-        return Header("GIF", *struct.unpack_from("<HH", data, 6))
+        return _gif(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return _tiff(data)
+        return Header("TIFF", *tiff.read_size(data))
     if data.startswith(b"BM") and len(data) >= 26:
         return _bmp(data)
+    if DECODES_AVIF and avif.is_avif(data):
+        return _avif(data, max_pixels)
     raise _unknown(data)
 
 
@@ -107,33 +125,41 @@ def _broken(why: str) -> ImageRejected:
 
 
 def _jpeg(data: bytes) -> Header:
-    """Walk the markers up to the frame header (ITU T.81, annex B)."""
-    position, orientation = 2, 1
-    while True:
-        if data[position] != 0xFF:
-            raise _broken("the JPEG header is damaged")
-        marker = data[position + 1]
-        if marker == 0xFF:  # fill byte
-            position += 1
+    frame = read_frame(data)
+    return Header("JPEG", frame.width, frame.height, frame.orientation, frame.components)
+
+
+def _png(data: bytes) -> Header:
+    size = struct.unpack_from(">II", data, 16)
+    position = 8
+    for _ in range(MAX_PARTS):
+        if position + 8 > len(data):
+            return Header("PNG", *size)
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    raise too_many()
+
+
+def _gif(data: bytes) -> Header:
+    """Walk up to the first picture: what comes before it is read by Python code of Pillow."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    position = 13 + (3 << (flags & 7) + 1 if flags & 128 else 0)
+    inside = False  # an extension
+    for _ in range(MAX_PARTS):
+        if inside:
+            inside, position = data[position] > 0, position + data[position] + 1
             continue
-        if marker in (0xD9, 0xDA):
-            raise _broken("the JPEG has no frame header")
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width, components = struct.unpack_from(">HHB", data, position + 5)
-            return Header("JPEG", width, height, orientation, components)
-        if marker == 0xE1 and data.startswith(b"Exif\0\0", position + 4):
-            orientation = _orientation(data[position + 10 : position + 2 + length])
-        position += 2 + length
+        if data[position] in b",;":
+            return Header("GIF", width, height)
+        inside = data[position] == 0x21
+        position += 2 if inside else 1
+    raise too_many()
 
 
-def _orientation(exif: bytes) -> int:
-    """Return the EXIF orientation, 1 where it is absent or senseless."""
-    try:
-        value = _first_directory(exif).get(274, 1)
-    except (struct.error, ImageRejected):
-        return 1
-    return value if 1 <= value <= 8 else 1
+def _avif(data: bytes, max_pixels: int) -> Header:
+    size, *others = avif.read_sizes(data)
+    for other in others:
+        check_pixels(*other, max_pixels)
+    return Header("AVIF", *size)
 
 
 def _webp(data: bytes) -> Header:
@@ -154,28 +180,13 @@ def _bmp(data: bytes) -> Header:
     (size,) = struct.unpack_from("<I", data, 14)
     if size == 12:
         return Header("BMP", *struct.unpack_from("<HH", data, 18))
-    width, height = struct.unpack_from("<ii", data, 18)
+    width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
+    if compression in (1, 2) and (
+        width * abs(height) > MAX_RUN_LENGTH_PIXELS or len(data) > MAX_RUN_LENGTH_BYTES
+    ):
+        raise ImageRejected(
+            ImageErrorCode.UNSUPPORTED_FORMAT,
+            f"run-length BMP of more than {MAX_RUN_LENGTH_PIXELS} pixels or "
+            f"{MAX_RUN_LENGTH_BYTES} bytes is not supported; save it as PNG",
+        )
     return Header("BMP", width, abs(height))
-
-
-def _tiff(data: bytes) -> Header:
-    tags = _first_directory(data)
-    return Header("TIFF", tags.get(256, 0), tags.get(257, 0))
-
-
-def _first_directory(data: bytes) -> dict[int, int]:
-    """Return the whole-number tags of the first directory of a TIFF or BigTIFF file."""
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None:
-        raise _broken("the TIFF header is damaged")
-    big = struct.unpack_from(order + "H", data, 2)[0] == 43
-    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
-    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
-    first, step = (start + 8, 20) if big else (start + 2, 12)
-    tags: dict[int, int] = {}
-    for entry in range(first, first + step * min(count, 512), step):
-        tag, kind = struct.unpack_from(order + "HH", data, entry)
-        form = {3: "H", 4: "I", 16: "Q"}.get(kind)
-        if form is not None:
-            (tags[tag],) = struct.unpack_from(order + form, data, entry + (12 if big else 8))
-    return tags

@@ -49,6 +49,8 @@ class UploadReader:
         self._max_file_bytes = max_file_bytes
         self._uploads: list[Upload] = []
         self._ended = False
+        self._opening = b"--" + boundary
+        self._held: bytes | None = b""
         self._new_part()
         self._parser = MultipartParser(
             boundary,
@@ -70,10 +72,26 @@ class UploadReader:
         Raises:
             ClientFault: the body is malformed, has a part that is not a file, or too many files.
         """
+        if self._held is not None:
+            piece = self._begin(self._held + piece)
         try:
             self._parser.write(piece)
         except FormParserError as error:
             raise _malformed(str(error)) from error
+
+    def _begin(self, start: bytes) -> bytes:
+        """Hold the first bytes until they are the first boundary, and nothing but it.
+
+        The parser skips what comes before, and how far depends on where the network cut the body.
+        """
+        start = start.lstrip(b"\r\n")
+        if self._opening.startswith(start) and len(start) < len(self._opening):
+            self._held = start
+            return b""
+        if not start.startswith(self._opening):
+            raise _malformed("the body does not start with the boundary of its Content-Type")
+        self._held = None
+        return start
 
     def finish(self) -> list[Upload]:
         """Return the files in the order of the body, which has ended.

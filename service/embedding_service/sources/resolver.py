@@ -12,7 +12,8 @@ from typing import Final
 
 from embedding_service.sources.addresses import Address
 
-THREADS: Final = 8
+THREADS: Final = 32
+"""Threads that wait for name servers: a few dead ones must not hold up the names of others."""
 Resolve = Callable[[str, int], Awaitable[list[Address]]]
 """Gives all addresses of a name for a port. Raises OSError when there are none."""
 

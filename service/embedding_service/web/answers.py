@@ -61,15 +61,23 @@ def base64_rows(matrix: Matrix) -> list[str]:
     ]
 
 
-def named_json(names: Sequence[str], outcomes: Sequence[Vector | ImageFailure]) -> bytes:
+def named_json(
+    names: Sequence[str],
+    outcomes: Sequence[Vector | ImageFailure],
+    encoding: Literal["float", "base64"] = "float",
+) -> bytes:
     """Write {"embeddings": {name: vector}, "errors": {name: {code, message}}}."""
-    embeddings: dict[str, Vector] = {}
+    vectors: dict[str, Vector] = {}
     errors: dict[str, dict[str, str]] = {}
     for name, outcome in zip(names, outcomes, strict=True):
         if isinstance(outcome, ImageFailure):
             errors[name] = asdict(outcome)
         else:
-            embeddings[name] = outcome
+            vectors[name] = outcome
+    embeddings: Mapping[str, object] = vectors
+    if encoding == "base64" and vectors:
+        rows = base64_rows(np.stack(list(vectors.values())))
+        embeddings = dict(zip(vectors, rows, strict=True))
     answer = {"embeddings": embeddings, "errors": errors}
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from starlette.types import Message, Receive
@@ -10,13 +10,23 @@ from starlette.types import Message, Receive
 from embedding_service.errors import ClientFault
 
 GRACE_SECONDS: Final = 20.0
+"""A body, or the first WATCHED_BYTES of a bigger one, must be there within this time."""
+BULK_GRACE_SECONDS: Final = 10.0
 MIN_BYTES_PER_SECOND: Final = 64 * 1024
-"""A body may take GRACE_SECONDS plus its bytes at this rate: a request that holds a permit must
-not hold it by sending one byte a minute."""
+"""The rest may take BULK_GRACE_SECONDS plus its bytes at this rate: it holds a permit."""
+
+LAG_SECONDS: Final = 0.25
+"""A request whose first bytes do not come for this long lends its permit to others."""
 
 WATCHED_BYTES: Final = 64 * 1024
 """A body up to this size is taken in while the request waits for its permit, because only then
 the server sees that the client left. Bigger ones stay with the client until a permit is there."""
+
+Step = Callable[[], Awaitable[None]]
+
+
+async def _nothing() -> None:
+    """Before a permit is asked for there is none to lend or to take."""
 
 
 def too_large(limit_bytes: int) -> ClientFault:
@@ -56,7 +66,19 @@ class Body:
         self._gone = asyncio.Event()
         self._received = 0
         self._complete = False
-        self._first_asked: float | None = None
+        self._since: float | None = None
+        self._early_bytes = 0
+        self._lend: Step = _nothing
+        self._take: Step = _nothing
+        self._lent = False
+
+    def holds(self, *, lend: Step, take: Step) -> None:
+        """The request has a permit now: `lend` gives it back, `take` gets one again.
+
+        A client that sends its first bytes slowly must not hold a permit. What came without one is
+        at most WATCHED_BYTES and what one read of the socket brings.
+        """
+        self._lend, self._take = lend, take
 
     @property
     def gone(self) -> bool:
@@ -85,19 +107,48 @@ class Body:
             self._complete = True
             if self._watch is None:
                 self._watch = asyncio.create_task(self._until_gone())
+        if self._lent and (self._complete or not self._early):
+            self._lent = False
+            await self._take()
         return message
 
+    @property
+    def _early(self) -> bool:
+        """Too little came to be worth a permit."""
+        return self._received < WATCHED_BYTES
+
     async def _next_in_time(self) -> Message:
-        if self._first_asked is None:
-            self._first_asked = time.monotonic()
-        allowed = GRACE_SECONDS + self._received / MIN_BYTES_PER_SECOND
-        left = self._first_asked + allowed - time.monotonic()
+        now = time.monotonic()
+        if self._since is None or (not self._early and not self._early_bytes):
+            self._since = now
+            self._early_bytes = self._received
+        allowed = GRACE_SECONDS
+        if not self._early:
+            allowed = BULK_GRACE_SECONDS
+            allowed += (self._received - self._early_bytes) / MIN_BYTES_PER_SECOND
         try:
-            async with asyncio.timeout(left):
-                return await (self._taken.get() if self._watched else self._source())
+            return await self._next(self._since + allowed - now)
         except TimeoutError:
-            message = f"the body came too slowly: {self._received} bytes in {allowed:.0f} seconds"
+            message = (
+                f"the body came too slowly: {self._received} bytes; send at least "
+                f"{MIN_BYTES_PER_SECOND // 1024} KiB a second"
+            )
             raise ClientFault(408, "request_timeout", message) from None
+
+    async def _next(self, seconds: float) -> Message:
+        """Return the next message within `seconds`; lend the permit when it does not come soon."""
+        if self._early and not self._lent and seconds > LAG_SECONDS:
+            try:
+                return await self._message(LAG_SECONDS)
+            except TimeoutError:
+                self._lent = True
+                await self._lend()
+            seconds -= LAG_SECONDS
+        return await self._message(seconds)
+
+    async def _message(self, seconds: float) -> Message:
+        async with asyncio.timeout(seconds):
+            return await (self._taken.get() if self._watched else self._source())
 
     async def _take_in(self) -> None:
         more = True

@@ -105,9 +105,10 @@ def estimated_items(path: str, headers: Mapping[str, str]) -> int:
 
 
 def _asked_priority(headers: Mapping[str, str]) -> Priority | None:
-    asked = headers.get(PRIORITY_HEADER.lower(), "").strip().lower()
-    if not asked:
+    given = headers.get(PRIORITY_HEADER.lower())
+    if given is None:
         return None
+    asked = given.strip().lower()
     if asked not in PRIORITIES:
         message = f"{PRIORITY_HEADER} is {asked[:100]!r}, send live or bulk or leave it out"
         raise ItemFault(PRIORITY_HEADER, "invalid_value", message)
@@ -116,8 +117,8 @@ def _asked_priority(headers: Mapping[str, str]) -> Priority | None:
 
 def _deadline(headers: Mapping[str, str], settings: ServerSettings, now: float) -> float:
     """Return the time.monotonic() until which an answer is wanted, inf when there is no end."""
-    given = headers.get(DEADLINE_HEADER.lower(), "").strip()
-    if not given:
+    given = headers.get(DEADLINE_HEADER.lower())
+    if given is None:
         return now + settings.deadline_seconds if settings.deadline_seconds else math.inf
     try:
         seconds = float(given)

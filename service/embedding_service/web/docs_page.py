@@ -47,6 +47,9 @@ def _operation(path: str, method: str, operation: Mapping[str, Any]) -> Iterator
     yield f"<p><b>{escape(operation['summary'])}.</b></p>"
     for paragraph in operation.get("description", "").split("\n\n"):
         yield f"<p>{escape(paragraph)}</p>"
+    for one in operation.get("parameters", ()):
+        where = f"<code>{escape(one['name'])}</code>, in the {escape(one['in'])}"
+        yield f"<p>{where}: {escape(one['description'])}</p>"
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         yield f"<p>Request, <code>{escape(kind)}</code></p>"
         yield from _fields(content.get("schema", {}))

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,12 +15,15 @@ from embedding_service.web.failures import ClientGone, failure_of, is_expected, 
 from embedding_service.web.gate import is_work
 from embedding_service.web.serving import Phase, Serving
 from embedding_service.web.trace import Trace, begin_trace
+from embedding_service.web.tracing import is_traced
 
 DISCARDED_BYTES: Final = 1024 * 1024
 """An unread body up to this size is thrown away and the connection kept; else it is closed."""
 LINGER_SECONDS: Final = 1.0
 """How long a refused client may go on sending before the connection is closed: closing at once
 would reset it, and the client might never read why it was refused."""
+LOGGED_CHARACTERS: Final = 256
+"""Of a path, which is the client's own text."""
 
 _log = logging.getLogger("embedding_service.requests")
 
@@ -48,6 +52,7 @@ class Envelope:
             await exchange.fail(error)
         finally:
             exchange.write_log()
+            exchange.end_span()
 
 
 class _Exchange:
@@ -59,6 +64,8 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._trace: Trace = begin_trace(scope)
+        tracing = serving.tracing if is_traced(scope) else None
+        self._span = None if tracing is None else tracing.begin(scope, self._trace)
         self._work = is_work(scope)
         self._body_complete = False
 
@@ -97,7 +104,8 @@ class _Exchange:
         self._trace.code = failure.code
         response = failure.response()
         unread = self._unread_bytes()
-        if unread == 0 or (unread <= DISCARDED_BYTES and not self._will_close()):
+        patient = unread <= DISCARDED_BYTES and failure.status != HTTPStatus.REQUEST_TIMEOUT
+        if unread == 0 or (patient and not self._will_close()):
             await response(self._scope, self._receive, self.send)
             return
         response.headers["connection"] = "close"
@@ -135,12 +143,18 @@ class _Exchange:
         if self._work or self._trace.outcome == "server_fault":
             _log.info("request", extra=self._notes())
 
+    def end_span(self) -> None:
+        """End the span, if the request is traced; it is sent later, by another thread."""
+        if self._span is not None:
+            self._span.finish(self._trace)
+
     def _notes(self) -> dict[str, object]:
         trace = self._trace
         return {
             "request_id": trace.request_id,
+            **({"trace_id": trace.trace_id} if trace.trace_id else {}),
             "method": self._scope["method"],
-            "path": self._scope["path"],
+            "path": self._scope["path"][:LOGGED_CHARACTERS],
             "status": trace.status,
             "outcome": trace.outcome,
             "code": trace.code,

@@ -51,6 +51,7 @@ class Failure:
     param: str | None = None
     retry_after_seconds: int | None = None
     allow: str | None = None
+    authenticate: str | None = None
 
     @property
     def kind(self) -> str:
@@ -59,18 +60,26 @@ class Failure:
             return "rate_limit_error"
         return "server_error" if self.status >= 500 else "invalid_request_error"
 
+    def document(self) -> dict[str, dict[str, str | None]]:
+        """Return the JSON document of the answer."""
+        return {
+            "error": {
+                "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
+            }
+        }  # fmt: skip
+
     def response(self) -> Response:
         """Return the HTTP answer."""
-        error = {
-            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
-        }  # fmt: skip
         headers = {}
         if self.retry_after_seconds is not None:
             headers["retry-after"] = str(self.retry_after_seconds)
         if self.allow is not None:
             headers["allow"] = self.allow
-        body = orjson.dumps({"error": error})
-        return Response(body, self.status, headers, media_type="application/json")
+        if self.authenticate is not None:
+            headers["www-authenticate"] = self.authenticate
+        return Response(
+            orjson.dumps(self.document()), self.status, headers, media_type="application/json"
+        )
 
 
 def failure_of(error: Exception) -> Failure:
@@ -86,8 +95,9 @@ def failure_of(error: Exception) -> Failure:
         case Loading():
             return Failure(503, error.code, error.message, None, LOADING_RETRY_SECONDS)
         case ClientFault():
+            scheme = "Bearer" if error.status == HTTPStatus.UNAUTHORIZED else None
             param = error.param if isinstance(error, ItemFault) else None
-            return Failure(error.status, error.code, error.message, param)
+            return Failure(error.status, error.code, error.message, param, authenticate=scheme)
         case ServerFault():
             return Failure(500, error.code, error.message)
         case HTTPException():

@@ -1,7 +1,8 @@
 """The gate before the routes that cost: readiness, size, deadline, permit, disconnect.
 
 A refusal is decided before the body is read. The permit is given back when the answer starts: a
-slow reader holds a connection, not a place in the engine.
+slow reader holds a connection, not a place in the engine. A client whose body does not come lends
+its permit to others meanwhile.
 """
 
 import asyncio
@@ -73,12 +74,17 @@ class Gate:
     async def _work(self, scope: Scope, body: Body, send: Send, embedder: Embedder) -> None:
         """Wait for a permit and hold it until the answer starts, both before the deadline."""
         claim = claim_of(scope)
+        items = estimated_items(scope["path"], Headers(scope=scope))
         async with before(claim.deadline) as expiry, AsyncExitStack() as held:
-            with trace_of(scope).span("wait"):
-                timeout = self._serving.settings.queue_timeout_seconds
-                items = estimated_items(scope["path"], Headers(scope=scope))
-                permit = claim.permit(embedder.admission, timeout, items)
-                await held.enter_async_context(permit)
+
+            async def take() -> None:
+                with trace_of(scope).span("wait"):
+                    timeout = self._serving.settings.queue_timeout_seconds
+                    permit = claim.permit(embedder.admission, timeout, items)
+                    await held.enter_async_context(permit)
+
+            await take()
+            body.holds(lend=held.aclose, take=take)
 
             async def answer(message: Message) -> None:
                 if message["type"] == "http.response.start":

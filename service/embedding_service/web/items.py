@@ -70,6 +70,12 @@ def _sort_one(into: Items, place: int, item: object, *, strings_are_images: bool
             into.texts[place] = item
         case {"text": str(text), **rest} if not rest:
             into.texts[place] = text
+        case int() | [int(), *_]:
+            raise ItemFault(
+                f"input[{place}]",
+                "tokens_not_supported",
+                f"input[{place}] is tokens, which this server does not take: send the text itself",
+            )
         case _:
             raise _not_understood(place)
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Protocol
 
 import uvicorn
@@ -20,8 +20,11 @@ from embedding_service.errors import ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.retune import Tunable, TuningWatch
 from embedding_service.settings import ServerSettings
+from embedding_service.web import tracing as tracing_module
 from embedding_service.web.app import create_app
+from embedding_service.web.connection import BoundedConnection
 from embedding_service.web.serving import Embedder, Serving
+from embedding_service.web.tracing import Tracing
 
 BACKLOG: Final = 2048
 KEEP_ALIVE_SECONDS: Final = 75
@@ -51,11 +54,16 @@ class CannotListen(ServiceError):
 class Lifecycle:
     """Runs one server. Signals: SIGTERM leaves gracefully, a second one at once."""
 
-    def __init__(self, settings: ServerSettings, build: Build = build_pipeline) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        build: Build = build_pipeline,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
         self._build = build
         self._instruments = Instruments(CollectorRegistry())
-        self._serving = Serving(settings, self._instruments)
+        self._serving = Serving(settings, self._instruments, tracing)
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._server = QuietServer(server_config(self._serving))
@@ -73,6 +81,8 @@ class Lifecycle:
         host, port = listener.getsockname()[:2]
         _log.info("listening", extra={"host": host, "port": port})
         http = asyncio.create_task(self._server.serve(sockets=[listener]))
+        keys = self._serving.keys
+        renewing = None if keys is None else asyncio.create_task(keys.run())
         try:
             pipeline = await self._load(http)
             if pipeline is not None:
@@ -82,6 +92,9 @@ class Lifecycle:
             self._server.should_exit = True
             await http
             await self._serving.sources.close()
+            if renewing is not None:
+                renewing.cancel()
+            _send_last_spans(self._serving.tracing)
 
     async def _load(self, http: asyncio.Task[None]) -> Engine | None:
         """Load in a thread, so that probes are answered; None when a signal came first."""
@@ -158,6 +171,28 @@ class QuietServer(uvicorn.Server):
         """Leave the signals to `Lifecycle`."""
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer who got through to the listener, end, and close what is still open then."""
+        while accepted := _accept_all(sockets or []):
+            for connection in accepted:
+                await self._take(connection)
+        await super().shutdown(sockets)
+        await asyncio.sleep(0)  # a request that was given up says so first
+        for left in list(self.server_state.connections):
+            left.transport.close()
+
+    async def _take(self, connection: socket.socket) -> None:
+        """Serve a connection that the kernel took and the loop had not seen yet."""
+        with contextlib.suppress(OSError):  # it is gone already
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: BoundedConnection(
+                    config=self.config,
+                    server_state=self.server_state,
+                    app_state=self.lifespan.state,
+                ),
+                connection,
+            )
+
 
 def server_config(serving: Serving) -> uvicorn.Config:
     """Return how uvicorn runs the application."""
@@ -165,7 +200,7 @@ def server_config(serving: Serving) -> uvicorn.Config:
     drain_seconds = settings.drain_seconds - settings.endpoint_grace_seconds
     return uvicorn.Config(
         create_app(serving),
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -184,6 +219,18 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CannotListen(f"cannot listen on {host} port {port}: {error.strerror}") from error
+
+
+def _accept_all(listeners: Iterable[socket.socket]) -> list[socket.socket]:
+    """Return the connections that wait in the listeners: closing these would reset them."""
+    accepted = []
+    for listener in listeners:
+        with contextlib.suppress(OSError):  # BlockingIOError: there is no more
+            while True:
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                accepted.append(connection)
+    return accepted
 
 
 def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
@@ -215,6 +262,12 @@ def _in_thread(work: Callable[[], Engine]) -> asyncio.Future[Engine]:
 
     threading.Thread(target=run, name="load", daemon=True).start()
     return future
+
+
+def _send_last_spans(tracing: Tracing | None) -> None:
+    """Block for a moment: nothing else runs any more, and the process ends after this."""
+    if tracing is not None and not tracing.close(tracing_module.CLOSE_SECONDS):
+        _log.warning("the last spans could not be sent in time")
 
 
 async def _close(pipeline: Engine) -> None:

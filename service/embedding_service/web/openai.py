@@ -29,7 +29,7 @@ async def answer_embeddings(request: Request, serving: Serving) -> Response:
     with trace.span("body"):
         wanted = read_shape(await request.body(), EmbeddingsRequest)
     embedder = serving.embedder
-    _check_model(wanted, embedder)
+    _check_request(wanted, embedder)
     items = sort_items(
         wanted.input,
         serving.settings.max_images_per_request,
@@ -50,11 +50,22 @@ async def answer_embeddings(request: Request, serving: Serving) -> Response:
     return Response(body, media_type=JSON)
 
 
-def _check_model(wanted: EmbeddingsRequest, embedder: Embedder) -> None:
-    model = embedder.model
-    if wanted.model is not None and wanted.model.replace("/", "-") != model.name.replace("/", "-"):
-        message = f"the model {wanted.model[:200]!r} is not loaded here, {model.name!r} is"
+def check_model(wanted: str, embedder: Embedder) -> None:
+    """Compare with the loaded model; ViT-B/32 is ViT-B-32.
+
+    Raises:
+        ClientFault: 404, another model is loaded.
+    """
+    name = embedder.model.name
+    if wanted.replace("/", "-") != name.replace("/", "-"):
+        message = f"the model {wanted[:200]!r} is not loaded here, {name!r} is"
         raise ClientFault(404, "model_not_found", message)
+
+
+def _check_request(wanted: EmbeddingsRequest, embedder: Embedder) -> None:
+    model = embedder.model
+    if wanted.model is not None:
+        check_model(wanted.model, embedder)
     if wanted.dimensions is not None and wanted.dimensions > model.dimensions:
         message = f"dimensions is {wanted.dimensions}, the model has {model.dimensions}"
         raise ItemFault("dimensions", "invalid_value", message)

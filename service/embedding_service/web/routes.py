@@ -11,38 +11,47 @@ from starlette.responses import Response
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
 from embedding_service.web.answers import JSON, NPY
 from embedding_service.web.claim import HEADER_PARAMETERS
-from embedding_service.web.openai import answer_embeddings
+from embedding_service.web.document import refusals, shown
+from embedding_service.web.openai import answer_embeddings, check_model
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
-from embedding_service.web.self_report import TUNING_EXAMPLE, model_card, tuning_document
+from embedding_service.web.self_report import (
+    MODEL_EXAMPLE,
+    TUNING_EXAMPLE,
+    model_card,
+    tuning_document,
+)
 from embedding_service.web.serving import Serving
 from embedding_service.web.uploads import answer_embed
 
-_ERROR: Final = {
-    "content": {
-        JSON: {
-            "example": {
-                "error": {
-                    "message": "what is wrong and what to do",
-                    "type": "invalid_request_error",
-                    "param": "input[3]",
-                    "code": "not_an_image",
-                }
-            }
-        }
-    }
-}
-_REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    400: {"description": "The request is wrong; `param` names where", **_ERROR},
-    413: {"description": "Over a limit; the message names it", **_ERROR},
-    429: {"description": "At the limit; see Retry-After", **_ERROR},
-    503: {"description": "Loading or shutting down; see Retry-After", **_ERROR},
-    504: {"description": "The deadline passed; the work was dropped", **_ERROR},
-}
+_OF_WORK: Final = (400, 401, 408, 413, 429, 500, 503, 504)
+_OF_REPORTS: Final = (500, 503)
 _FILES: Final = {
     "schema": {
         "type": "object",
-        "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+        "required": ["files"],
+        "properties": {
+            "files": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "format": "binary"},
+                "description": "Images; each part needs a file name of its own.",
+            }
+        },
     }
+}
+_ENCODING: Final = {
+    "name": "encoding",
+    "in": "query",
+    "description": "How vectors stand in JSON: numbers, or base64 of little-endian float32.",
+    "schema": {"type": "string", "enum": ["float", "base64"], "default": "float"},
+}
+_MODEL: Final = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "description": "Name of the model; a slash in it may stand as it is.",
+    "schema": {"type": "string", "minLength": 1},
+    "example": "ViT-B-32",
 }
 
 _RAW: Final = {"schema": {"type": "string", "format": "binary"}}
@@ -57,7 +66,7 @@ _NAME: Final = {
 
 def work_routes(serving: Serving) -> APIRouter:
     """Return the routes that give vectors; the gate stands in front of them."""
-    router = APIRouter(tags=["vectors"], responses=_REFUSALS)
+    router = APIRouter(tags=["vectors"], responses=refusals(*_OF_WORK))
 
     @router.post(
         OPENAI_PATH,
@@ -65,9 +74,12 @@ def work_routes(serving: Serving) -> APIRouter:
         response_class=Response,
         openapi_extra={
             "parameters": HEADER_PARAMETERS,
-            "requestBody": {"content": {JSON: _shape(EmbeddingsRequest)}},
+            "requestBody": {"required": True, "content": {JSON: _shape(EmbeddingsRequest)}},
         },
-        responses={200: {"content": {JSON: {"example": _OPENAI_EXAMPLE}}}},
+        responses={
+            200: shown("EmbeddingList", "The vectors", _OPENAI_EXAMPLE),
+            **refusals(404),
+        },
     )
     async def embeddings(request: Request) -> Response:
         """Give one unit vector for each item of `input`, in its order.
@@ -83,17 +95,18 @@ def work_routes(serving: Serving) -> APIRouter:
         summary="Vectors of images by file name",
         response_class=Response,
         openapi_extra={
-            "parameters": [_NAME, *HEADER_PARAMETERS],
+            "parameters": [_NAME, _ENCODING, *HEADER_PARAMETERS],
             "requestBody": {
+                "required": True,
                 "content": {
                     "multipart/form-data": _FILES,
                     JSON: _shape(NamesRequest),
                     "image/*": _RAW,
                     "application/octet-stream": _RAW,
-                }
+                },
             },
         },
-        responses={200: {"content": {JSON: {"example": _EMBED_EXAMPLE}, NPY: {}}}},
+        responses={200: _embed_answer(), **refusals(406, 415)},
     )
     async def embed(request: Request) -> Response:
         """Upload files, send one image as it is, or refer to images. One bad image fails alone.
@@ -103,9 +116,10 @@ def work_routes(serving: Serving) -> APIRouter:
         otherwise; objects are read below the prefixes that it was given. A body that is one image
         is answered under `name`, the file name of its Content-Disposition, or `image`.
 
-        With `Accept: application/x-npy` the answer is one float32 array [images, dimensions]:
-        rows in the order of the request, a failed image is a row of NaN, and X-Failed-Images
-        counts them. Two images of the same name are refused.
+        `encoding=base64` gives each vector as base64 of little-endian float32: a third of the
+        bytes. With `Accept: application/x-npy` the answer is one float32 array [images,
+        dimensions]: rows in the order of the request, a failed image is a row of NaN, and
+        X-Failed-Images counts them. Two images of the same name are refused.
         """
         return await answer_embed(request, serving)
 
@@ -114,9 +128,17 @@ def work_routes(serving: Serving) -> APIRouter:
 
 def report_routes(serving: Serving) -> APIRouter:
     """Return the routes that say what runs here."""
-    router = APIRouter(tags=["operation"])
+    router = APIRouter(tags=["operation"], responses=refusals(*_OF_REPORTS))
 
-    @router.get(MODELS_PATH, summary="The loaded model", response_class=Response)
+    @router.get(
+        MODELS_PATH,
+        summary="The loaded model",
+        response_class=Response,
+        responses={
+            200: shown("ModelList", "One model", {"object": "list", "data": [MODEL_EXAMPLE]}),
+            **refusals(401),
+        },
+    )
     async def models() -> Response:
         """OpenAI's list of models, with what this server adds about its one model.
 
@@ -128,10 +150,25 @@ def report_routes(serving: Serving) -> APIRouter:
         return _json({"object": "list", "data": [model_card(serving)]})
 
     @router.get(
+        f"{MODELS_PATH}/{{model:path}}",
+        summary="One model",
+        response_class=Response,
+        openapi_extra={"parameters": [_MODEL]},
+        responses={
+            200: shown("Model", "The loaded model", MODEL_EXAMPLE),
+            **refusals(401, 404),
+        },
+    )
+    async def model(request: Request) -> Response:
+        """The card of the loaded model, by its name; any other name is not found."""
+        check_model(request.path_params["model"], serving.embedder)
+        return _json(model_card(serving))
+
+    @router.get(
         TUNING_PATH,
         summary="The setting in force, and what this pod knows about itself",
         response_class=Response,
-        responses={200: {"content": {JSON: {"example": TUNING_EXAMPLE}}}},
+        responses={200: shown("TuningReport", "What this pod runs", TUNING_EXAMPLE)},
     )
     async def tuning() -> Response:
         """What is in force, since when, of which generation, and what was refused.
@@ -148,6 +185,19 @@ def report_routes(serving: Serving) -> APIRouter:
         return _json(tuning_document(serving))
 
     return router
+
+
+def _embed_answer() -> dict[str, Any]:
+    """Return the good answer of POST /embed, which has two forms."""
+    answer = shown("NamedEmbeddings", "Vectors and errors by file name", _EMBED_EXAMPLE)
+    answer["content"][NPY] = {"schema": {"type": "string", "format": "binary"}}
+    answer["headers"] = {
+        "X-Failed-Images": {
+            "description": "Rows of NaN in an array; only with application/x-npy",
+            "schema": {"type": "integer", "minimum": 0},
+        }
+    }
+    return answer
 
 
 def _json(document: dict[str, Any]) -> Response:

@@ -12,6 +12,18 @@ _TINY_PNG: Final = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
     "WjR9awAAAABJRU5ErkJggg=="
 )
+
+
+def _one(field: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {field: {"type": "string", "minLength": 1}},
+        "required": [field],
+        "additionalProperties": False,
+    }
+
+
+_ITEM: Final[list[Any]] = [{"type": "string", "minLength": 1}, _one("text"), _one("image")]
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
 
@@ -30,12 +42,7 @@ class EmbeddingsRequest(BaseModel):
         'address of an image (https, http, s3, gs), {"text": "..."}, or {"image": "data URI, '
         'base64 or address"}. Addresses are fetched as far as the server is set up for it.',
         json_schema_extra={
-            "anyOf": [
-                {"type": "string"},
-                {"type": "object", "properties": {"text": {"type": "string"}}},
-                {"type": "object", "properties": {"image": {"type": "string"}}},
-                {"type": "array", "items": {}},
-            ]
+            "anyOf": [*_ITEM, {"type": "array", "minItems": 1, "items": {"anyOf": _ITEM}}]
         },
     )
     model: str | None = Field(

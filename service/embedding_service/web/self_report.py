@@ -101,3 +101,24 @@ TUNING_EXAMPLE: Final[dict[str, Any]] = {
         "remedy": REMEDIES["CPUBound"],
     },
 }  # fmt: skip
+MODEL_EXAMPLE: Final[dict[str, Any]] = {
+    "id": "ViT-B-32",
+    "object": "model",
+    "created": 1760000000,
+    "owned_by": "sluice",
+    "pretrained": "laion2b_s34b_b79k",
+    "precision": "bf16",
+    "precision_reason": "bf16 is this GPU's fast format; cosine with fp32 0.99993",
+    "device": "cuda",
+    "dimensions": 512,
+    "image_size": [224, 224],
+    "context_length": 77,
+    "max_batch": 32,
+    "meaningful": True,
+    "parity": {
+        "cosine_min": 0.99991,
+        "cosine_of": "wide.jpg",
+        "pixel_difference_max": 0.256,
+        "pixel_difference_of": "wide.jpg",
+    },
+}

@@ -17,7 +17,9 @@ from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
 from embedding_service.sources.reading import Sources
 from embedding_service.web.activity_watch import ActivityWatch
+from embedding_service.web.keys import KeyRing
 from embedding_service.web.trace import Trace
+from embedding_service.web.tracing import Tracing
 
 
 class Loading(ServiceError):
@@ -77,12 +79,16 @@ class Phase(Enum):
 class Serving:
     """The one mutable thing of the web room; it changes on the event loop only."""
 
-    def __init__(self, settings: ServerSettings, instruments: Instruments) -> None:
+    def __init__(
+        self, settings: ServerSettings, instruments: Instruments, tracing: Tracing | None = None
+    ) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.instruments = instruments
         self.started_at = time.time()
         self.activity = ActivityWatch(instruments)
         self.sources = Sources(settings, lambda seconds: instruments.stage("fetch", seconds))
+        self.keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         self._phase = Phase.LOADING
         self._embedder: Embedder | None = None
         self._reporter: Reporter | None = None
@@ -155,6 +161,8 @@ class Serving:
 
         A loading model is alive: the startup probe bounds that. `now` is `time.monotonic()`.
         """
+        if self.keys is not None and self.keys.stopped is not None:
+            return self.keys.stopped
         if self._embedder is None or self._reporter is None:
             return None
         return self._embedder.alive(now) or self._reporter.stopped

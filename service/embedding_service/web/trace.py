@@ -19,17 +19,20 @@ class Trace:
     """One request's notes. Times are `time.perf_counter()` seconds.
 
     `outcome` is one of the contract's REQUEST_OUTCOMES once the answer is known; `code` is the
-    error's word in an answer that is one.
+    error's word in an answer that is one. `parts` are names with their start and end, in the order
+    of their ends. `trace_id` is that of the distributed trace, "" where nothing is traced.
     """
 
     request_id: str
     started: float = field(default_factory=time.perf_counter)
     spans: dict[str, float] = field(default_factory=dict)
+    parts: list[tuple[str, float, float]] = field(default_factory=list)
     items: int = 0
     failed_items: int = 0
     status: int = 0
     outcome: str = ""
     code: str = ""
+    trace_id: str = ""
 
     @contextmanager
     def span(self, name: str) -> Iterator[None]:
@@ -38,8 +41,9 @@ class Trace:
         try:
             yield
         finally:
-            passed = time.perf_counter() - started
-            self.spans[name] = self.spans.get(name, 0.0) + passed
+            ended = time.perf_counter()
+            self.spans[name] = self.spans.get(name, 0.0) + ended - started
+            self.parts.append((name, started, ended))
 
     def seconds(self) -> float:
         """Return the seconds since the request arrived."""

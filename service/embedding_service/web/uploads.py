@@ -1,6 +1,7 @@
 """POST /embed: the origin's shape. Files as multipart, one image as it is, or references."""
 
 from collections.abc import Sequence
+from typing import Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,12 +11,16 @@ from embedding_service.errors import ClientFault, ImageFailure
 from embedding_service.sources.multipart import UploadReader, boundary_of
 from embedding_service.sources.raw import RawReader, is_raw, name_of
 from embedding_service.sources.reference import kind_of, shown
+from embedding_service.web.accept import choose
 from embedding_service.web.answers import JSON, NPY, named_json, npy
 from embedding_service.web.claim import claim_of
+from embedding_service.web.failures import ItemFault
 from embedding_service.web.schemas import NamesRequest, read_shape
 from embedding_service.web.serving import Serving
 from embedding_service.web.trace import trace_of
 
+FORMS: Final = (JSON, NPY)
+"""Media types of the answer, the preferred one first."""
 _Named = tuple[list[str], list[bytes | ImageFailure], Terms]
 
 
@@ -27,6 +32,7 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
         ServerFault: the engine failed.
     """
     trace = trace_of(request.scope)
+    form, encoding = choose(request.headers.get("accept", ""), FORMS), _encoding(request)
     names, images, terms = await _named_images(request, serving)
     trace.items = len(names)
     embedder = serving.embedder
@@ -35,20 +41,22 @@ async def answer_embed(request: Request, serving: Serving) -> Response:
     failed = sum(isinstance(outcome, ImageFailure) for outcome in outcomes)
     trace.failed_items = failed
     with serving.timed_serialise(trace):
-        if _wants_npy(request):
+        if form == NPY:
             body = npy(outcomes, embedder.model.dimensions)
             return Response(body, media_type=NPY, headers={"x-failed-images": str(failed)})
-        return Response(named_json(names, outcomes), media_type=JSON)
+        return Response(named_json(names, outcomes, encoding), media_type=JSON)
 
 
 async def _named_images(request: Request, serving: Serving) -> _Named:
     """Return names, images as uploaded or as referred to, and the terms of the work."""
     content_type = request.headers.get("content-type", "")
     boundary = boundary_of(content_type)
+    disposition = request.headers.get("content-disposition", "")
+    name = name_of(request.query_params.get("name", ""), disposition)
     if boundary is not None:
         return await _uploaded(request, serving, boundary)
     if is_raw(content_type):
-        return await _raw(request, serving)
+        return await _raw(request, serving, name)
     if content_type.partition(";")[0].strip().lower() != JSON:
         raise ClientFault(
             415,
@@ -74,10 +82,8 @@ async def _uploaded(request: Request, serving: Serving, boundary: bytes) -> _Nam
     return names, [upload.image for upload in uploads], terms
 
 
-async def _raw(request: Request, serving: Serving) -> _Named:
+async def _raw(request: Request, serving: Serving, name: str) -> _Named:
     """Read the body as one image."""
-    disposition = request.headers.get("content-disposition", "")
-    name = name_of(request.query_params.get("name", ""), disposition)
     reader = RawReader(serving.settings.max_image_bytes)
     with trace_of(request.scope).span("body"):
         async for piece in request.stream():
@@ -112,6 +118,12 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
         seen.add(name)
 
 
-def _wants_npy(request: Request) -> bool:
-    accepted = request.headers.get("accept", "").split(",")
-    return any(one.partition(";")[0].strip().lower() == NPY for one in accepted)
+def _encoding(request: Request) -> Literal["float", "base64"]:
+    """Return how the vectors stand in JSON: ?encoding=float, the default, or base64."""
+    match request.query_params.get("encoding", "float"):
+        case "float":
+            return "float"
+        case "base64":
+            return "base64"
+        case _:
+            raise ItemFault("encoding", "invalid_value", "encoding: use float or base64")

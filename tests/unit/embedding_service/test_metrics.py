@@ -97,6 +97,16 @@ def test_requests_images_and_batches_are_counted(
     assert value("embedding_batch_size_sum") == 4
 
 
+@pytest.mark.parametrize("outcome", contract.REQUEST_OUTCOMES[1:])
+def test_only_good_answers_count_in_the_duration(
+    registry: CollectorRegistry, instruments: Instruments, outcome: str
+) -> None:
+    instruments.request_finished("ok", 2.0)
+    instruments.request_finished(outcome, 0.001)
+    assert registry.get_sample_value("embedding_requests_total", {"outcome": outcome}) == 1
+    assert registry.get_sample_value("embedding_request_duration_seconds_count") == 1
+
+
 def test_what_is_in_force_is_shown(registry: CollectorRegistry, instruments: Instruments) -> None:
     instruments.setting(Setting(3, 8, 5, "gpu"))
     instruments.watch_admission(lambda: 2, lambda: 7, lambda: 1.5)

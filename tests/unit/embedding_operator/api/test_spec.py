@@ -42,6 +42,10 @@ def test_the_least_is_a_model() -> None:
             {"tuning": {"bounds": {"numStreams": {"min": 3, "max": 2}}}},
             "min must not be greater than max",
         ),
+        ({"tracing": {"endpoint": "collector:4318"}}, "spec.tracing.endpoint"),
+        ({"tracing": {"endpoint": "http://c", "samplingRatio": 2}}, "spec.tracing.samplingRatio"),
+        ({"apiKeys": {}}, "spec.apiKeys.secretName: Field required"),
+        ({"apiKeys": {"secretName": "s", "key": "a/b"}}, "spec.apiKeys.key"),
         ({"resources": {"limits": {"cpu": "two"}}}, "write for example 500m, 2 or 4Gi"),
     ],
 )

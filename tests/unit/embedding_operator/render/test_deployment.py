@@ -90,6 +90,28 @@ def test_the_image_folder_is_there_only_when_asked_for() -> None:
     assert {"name": "images", "hostPath": {"path": "/x"}} in pod(**with_images)["volumes"]
 
 
+def test_the_api_keys_are_a_folder_that_follows_the_secret() -> None:
+    assert "EMBEDDING_API_KEYS_FILE" not in variables()
+    spec = {"apiKeys": {"secretName": "clip-keys"}}
+    assert variables(**spec)["EMBEDDING_API_KEYS_FILE"] == "/etc/embedding/api-keys/keys"
+    mounts = pod(**spec)["containers"][0]["volumeMounts"]
+    assert {"name": "api-keys", "mountPath": "/etc/embedding/api-keys", "readOnly": True} in mounts
+    items = [{"key": "keys", "path": "keys"}]
+    secret = {"secretName": "clip-keys", "items": items}
+    assert {"name": "api-keys", "secret": secret} in pod(**spec)["volumes"]
+
+
+def test_traces_go_where_the_resource_says() -> None:
+    assert not [name for name in variables() if name.startswith("OTEL_")]
+    found = variables(tracing={"endpoint": "http://collector:4318", "samplingRatio": 0.25})
+    assert {name: value for name, value in found.items() if name.startswith("OTEL_")} == {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
+        "OTEL_SERVICE_NAME": "clip",
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": "0.25",
+    }
+
+
 def test_local_checkpoints_can_be_mounted() -> None:
     model = {"name": "m", "pretrained": "/var/lib/embedding/models/m.pt",
              "volume": {"hostPath": {"path": "/models"}}}  # fmt: skip

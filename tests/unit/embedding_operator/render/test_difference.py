@@ -47,6 +47,7 @@ SPECS = st.fixed_dictionaries(
         "tolerations": st.sampled_from([[], [{"key": "x", "operator": "Exists"}]]),
         "imagePullSecrets": st.sampled_from([[], [{"name": "one"}], [{"name": "two"}]]),
         "images": st.sampled_from([{}, {"volume": {"hostPath": {"path": "/x"}}}]),
+        "apiKeys": st.sampled_from([{"secretName": "one"}, {"secretName": "two", "key": "k"}]),
         "resources": st.sampled_from(
             [{}, {"limits": {"cpu": 2}}, {"limits": {"cpu": "500m", "memory": "1Gi"}}]
         ),

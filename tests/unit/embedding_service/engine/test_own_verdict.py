@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from embedding_contract.tuning import Setting
 from embedding_service.activity import Activity
-from embedding_service.engine import job, lane_thread
+from embedding_service.engine import decoding, job, lane_thread
 from embedding_service.engine import pipeline as pipeline_module
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts, make_ring
@@ -72,7 +72,12 @@ class Load:
             self.resample,
         )  # fmt: skip
         wanted = ServerSettings(
-            model="simulated", pretrained="none", cpu_limit=64.0, queue_size=100, **settings
+            model="simulated",
+            pretrained="none",
+            cpu_limit=64.0,
+            queue_size=100,
+            share_identical=False,
+            **settings,
         )
         self.pipeline = Pipeline(parts, wanted, self.instruments)
         self.watch = ActivityWatch(self.instruments, self.clock)
@@ -124,7 +129,7 @@ def test_it_says_what_limits_it(
 ) -> None:
     load = Load(**settings, decode_workers=1)
     clocks = SimpleNamespace(monotonic=load.clock, thread_time=time.thread_time)
-    for module in (pipeline_module, lane_thread, job):
+    for module in (pipeline_module, decoding, lane_thread, job):
         monkeypatch.setattr(module, "time", clocks)
     load.watch.tick()
 

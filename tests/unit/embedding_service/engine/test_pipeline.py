@@ -103,14 +103,14 @@ def test_a_decoder_that_breaks_takes_only_its_image_along(
     bench: Any, photographs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline = bench.pipeline()
-    honest = pipeline._pixels
+    honest = pipeline._decoding._pixels
 
     def breaks(data: bytes) -> Any:
         if data == TEXT:
             raise RuntimeError("a fault that nobody thought of")
         return honest(data)
 
-    monkeypatch.setattr(pipeline, "_pixels", breaks)
+    monkeypatch.setattr(pipeline._decoding, "_pixels", breaks)
 
     async def work() -> None:
         found = await pipeline.embed_images([TEXT, photographs["china.jpg"]])
@@ -205,7 +205,7 @@ def test_a_lane_leaves_the_cores_that_decode(bench: Any) -> None:
         raise ValueError("enough")
 
     pipeline = bench.pipeline(num_streams=1)
-    pipeline._pixels = slow
+    pipeline._decoding._pixels = slow
 
     async def work() -> None:
         asking = asyncio.create_task(pipeline.embed_images([b"one"]))
@@ -334,8 +334,8 @@ def test_on_a_gpu_overlapping_work_of_two_lanes_keeps_the_device_busy_once(bench
     pipeline = bench.pipeline()
     value = bench.registry.get_sample_value
     result = LaneResult(np.zeros((1, DIMENSIONS), np.float32), 0.2, 0.5, 0.1, 0.0)
-    pipeline._gpu_time.count(result, 10.0, pipeline._instruments)
-    pipeline._gpu_time.count(result, 10.1, pipeline._instruments)
+    pipeline._count_gpu(result, 10.0)
+    pipeline._count_gpu(result, 10.1)
     assert value("embedding_gpu_busy_seconds_total") == pytest.approx(0.6)
     assert value("embedding_copy_busy_seconds_total") == pytest.approx(0.3 + 0.2)
     asyncio.run(pipeline.close())

@@ -180,7 +180,7 @@ def test_work_that_comes_late_is_not_even_decoded(
     bench: Any, photographs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline, lane = turnstile(bench)
-    monkeypatch.setattr(pipeline, "_pixels", None)  # decoding would break
+    monkeypatch.setattr(pipeline._decoding, "_pixels", None)  # decoding would break
 
     async def work() -> None:
         late = Terms("live", time.monotonic() - 1)
@@ -346,3 +346,22 @@ def test_slots_and_permits_are_conserved_whatever_happens(
     asyncio.run(scenario())
     assert pipeline._parts.ring.free == pipeline._parts.ring.count
     assert pipeline._sharing.open == 0
+
+
+def test_when_a_batch_fails_the_rest_of_its_request_leaves_every_stage(
+    bench: Any, photographs: dict[str, bytes]
+) -> None:
+    pipeline, lane = turnstile(bench, max_batch=2)
+    ring = pipeline._parts.ring
+
+    async def work() -> None:
+        failing = asyncio.create_task(pipeline.embed_images([photographs["rocket.jpg"]] * 100))
+        await until(lambda: lane.waiting and not ring.free)
+        lane.broken = True
+        lane.open()
+        with pytest.raises(ServerFault):
+            await failing
+        await until(lambda: ring.free == ring.count)
+        assert len(pipeline._pool._jobs) == 0
+
+    run(pipeline, lane, work)

@@ -52,13 +52,13 @@ def test_an_empty_file_is_no_image() -> None:
 def test_a_text_is_no_image_whatever_it_is_called() -> None:
     error = refusal(b"this is a text file that somebody named holiday.jpg\n")
     assert error.failure.code == ImageErrorCode.NOT_AN_IMAGE
-    assert "JPEG, PNG, WebP, GIF, BMP and TIFF" in error.failure.message
+    assert "JPEG, PNG, WebP, AVIF, GIF, BMP and TIFF" in error.failure.message
 
 
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"\x00\x00\x00\x20ftypavif" + bytes(20), "AVIF"),
+        (b"\x00\x00\x00\x18ftypmif1\0\0\0\0mif1heic" + bytes(20), "HEIF"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(20), "HEIC"),
         (b"8BPS\x00\x01" + bytes(20), "PSD"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
@@ -95,6 +95,11 @@ def test_a_big_tiff_tells_its_size() -> None:
     entries = struct.pack("<HHQQ", 256, 4, 1, 640) + struct.pack("<HHQQ", 257, 3, 1, 480)
     data = b"II+\0" + struct.pack("<HHQ", 8, 0, 16) + struct.pack("<Q", 2) + entries
     assert probe(data, LIMIT) == Header("TIFF", 640, 480)
+
+
+def test_an_offset_of_64_bits_is_no_image() -> None:
+    data = b"MM\0+\0\x08\0\0\x80" + bytes(40)
+    assert refusal(data).failure.code == ImageErrorCode.NOT_AN_IMAGE
 
 
 @pytest.mark.parametrize("name", ["china.jpg", "astronaut.png", "webp", "gif", "bmp", "tiff"])

@@ -38,6 +38,13 @@ def test_what_a_client_sends_comes_back_however_it_is_cut(
     assert read(request.read(), step) == files
 
 
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_text_before_the_first_boundary_is_refused_however_it_is_cut(step: int) -> None:
+    with pytest.raises(ClientFault, match="does not start with the boundary"):
+        read(b"\r\nafter --edge\r\n" + part(b"x") + b"--edge--", step)
+    assert read(b"\r\n\r\n" + part(b"x") + b"--edge--", step) == [("a.jpg", b"x")]
+
+
 def test_data_may_look_like_a_boundary() -> None:
     data = b"\r\n--edg\r\n--\r\n\r\n-edge--"
     assert read(part(data) + b"--edge--\r\n") == [("a.jpg", data)]

@@ -208,6 +208,48 @@ def test_a_cancelled_request_lets_the_connection_go(monkeypatch: pytest.MonkeyPa
     asyncio.run(run())
 
 
+def test_an_object_that_says_it_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with picture_host() as host:
+            hanging(host, HEAD.replace(b"Length: 9", b"Length: 900000000000"))
+            for name, value in (ACCESS | {"AWS_ENDPOINT_URL": host.url("")}).items():
+                monkeypatch.setenv(name, value)
+            (found,) = await _read("s3://albums/2024/a.jpg", fetch_timeout_seconds=5)
+            assert isinstance(found, ImageFailure)
+            assert found.code == "too_large"
+
+    asyncio.run(run())
+
+
+def test_all_requests_together_read_no_more_objects_at_once_than_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run() -> None:
+        async with picture_host() as host:
+            gate = asyncio.Event()
+
+            async def held(writer: asyncio.StreamWriter) -> None:
+                await gate.wait()
+                writer.write(HEAD.replace(b"Length: 9", b"Length: 3"))
+                await writer.drain()
+
+            host.routes |= {f"/albums/2024/{number}": held for number in range(12)}
+            for name, value in (ACCESS | {"AWS_ENDPOINT_URL": host.url("")}).items():
+                monkeypatch.setenv(name, value)
+            sources = Sources(settings_with(object_prefixes=PREFIXES, fetch_concurrency=4))
+            tasks = [
+                asyncio.create_task(sources.read([f"s3://albums/2024/{number}"]))
+                for number in range(12)
+            ]
+            await until(lambda: host.open == 4)
+            gate.set()
+            assert await asyncio.gather(*tasks) == [[b"abc"]] * 12
+            assert host.most_open == 4
+            await sources.close()
+
+    asyncio.run(run())
+
+
 def test_a_key_with_an_answer_that_lies_about_its_size_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -125,12 +125,12 @@ def test_bytes_of_an_image_that_failed_count_no_more() -> None:
         values = {"max_fetch_bytes": 2000, "max_image_bytes": 1500, "fetch_concurrency": 1}
         async with scene(**values) as (host, sources, _):
 
-            async def endless(writer: asyncio.StreamWriter) -> None:
-                writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(1900))
+            async def in_pieces(writer: asyncio.StreamWriter) -> None:
+                head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                writer.write(head + (b"3e8\r\n" + bytes(1000) + b"\r\n") * 2 + b"0\r\n\r\n")
                 await writer.drain()
-                writer.close()
 
-            host.routes |= {"/big": endless, "/1": plain(bytes(1000)), "/2": plain(bytes(1000))}
+            host.routes |= {"/big": in_pieces, "/1": plain(bytes(1000)), "/2": plain(bytes(1000))}
             found = await sources.read([host.url("/big"), host.url("/1"), host.url("/2")])
             assert codes(found) == ["too_large", bytes(1000), bytes(1000)]
 

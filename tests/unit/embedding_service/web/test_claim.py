@@ -81,13 +81,20 @@ def test_whatever_the_headers_say_there_is_a_claim_or_a_clear_refusal(text: str,
 
 @pytest.mark.parametrize(
     ("header", "default", "left"),
-    [("", 0.0, math.inf), ("", 9.0, 9.0), ("2.5", 9.0, 2.5), ("1e9", 9.0, 3600.0), ("-3", 9.0, 0)],
+    [
+        (None, 0.0, math.inf),
+        (None, 9.0, 9.0),
+        ("2.5", 9.0, 2.5),
+        ("1e9", 9.0, 3600.0),
+        ("-3", 9.0, 0),
+    ],
 )
 def test_a_deadline_is_the_clients_else_the_servers(
-    header: str, default: float, left: float
+    header: str | None, default: float, left: float
 ) -> None:
     settings = settings_with(deadline_seconds=default)
-    claim = begin_claim({}, {DEADLINE_HEADER.lower(): header}, settings, 50.0)
+    headers = {} if header is None else {DEADLINE_HEADER.lower(): header}
+    claim = begin_claim({}, headers, settings, 50.0)
     assert claim.deadline == 50.0 + left
 
 

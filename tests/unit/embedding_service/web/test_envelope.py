@@ -89,7 +89,7 @@ def test_work_is_logged_without_its_body(web: Web, caplog: pytest.LogCaptureFixt
     good, bad = caplog.records
     assert "secret" not in repr(vars(good))
     assert {"status": 200, "outcome": "ok", "items": 1, "code": ""}.items() <= vars(good).items()
-    assert {"status": 400, "code": "invalid_value"}.items() <= vars(bad).items()
+    assert {"status": 400, "code": "tokens_not_supported"}.items() <= vars(bad).items()
 
 
 def test_the_reason_of_our_own_fault_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -19,8 +19,10 @@ from embedding_contract.tuning import Setting, TuningFile, dump_tuning
 from embedding_service.errors import ModelUnavailable
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
+from embedding_service.web import keys
 from embedding_service.web.lifecycle import CannotListen, Lifecycle
-from fakes.pipeline import FakePipeline
+from fakes.picture_host import picture_host, plain
+from fakes.pipeline import IMAGE, FakePipeline
 from fakes.waiting import until
 from fakes.web import error_of, settings_with
 
@@ -133,6 +135,22 @@ def test_a_tuning_file_is_applied_while_requests_run(tmp_path: Path) -> None:
             (pipeline,) = running.loader.made
             await until(lambda: pipeline.setting.num_streams == 2)
             assert {(await answer).status_code for answer in answers} == {200}
+
+    asyncio.run(run())
+
+
+def test_keys_are_renewed_while_it_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "POLL_SECONDS", 0.01)
+    file = tmp_path / "keys"
+    file.write_text("sk-old")
+
+    async def run() -> None:
+        async with life(api_keys_file=file) as running:
+            await running.until_status("/readyz", 200)
+            assert await running.status("/v1/models") == 401
+            running.client.headers["authorization"] = "Bearer sk-new"
+            file.write_text("sk-new")
+            await running.until_status("/v1/models", 200)
 
     asyncio.run(run())
 
@@ -250,5 +268,19 @@ def test_work_during_the_load_is_sent_away_with_a_time() -> None:
             assert answer.status_code == 503
             assert error_of(answer)["code"] == "not_ready"
             assert answer.headers["retry-after"] == "5"
+
+    asyncio.run(run())
+
+
+def test_at_the_end_the_connections_of_the_sources_are_closed() -> None:
+    async def run() -> None:
+        async with picture_host({"/": plain(IMAGE)}) as host, life(fetch_urls="any") as running:
+            await running.until_status("/readyz", 200)
+            answer = await running.client.post("/embed", json={"images": [host.url()]})
+            assert list(answer.json()["embeddings"]) == [host.url()]
+            assert len(host.tasks) == 1
+            terminate()
+            await running.task
+            await until(lambda: not host.tasks)
 
     asyncio.run(run())

@@ -87,7 +87,10 @@ def test_more_images_than_are_decoded_in_the_loop(web: Web) -> None:
         ({"input": "a", "encoding_format": "hex"}, "encoding_format", "invalid_value", "base64"),
         ({"input": "a", "inputs": 1}, "inputs", "unknown_field", "known are input, model"),
         ({}, "input", "invalid_value", "required"),
-        ({"input": [[1, 2]]}, "input[0]", "invalid_value", "must be a text"),
+        ({"input": [[1, 2]]}, "input[0]", "tokens_not_supported", "send the text itself"),
+        ({"input": [1, 2]}, "input[0]", "tokens_not_supported", "send the text itself"),
+        ({"input": ["a", [[]]]}, "input[1]", "invalid_value", "must be a text"),
+        ({"input": [None]}, "input[0]", "invalid_value", "must be a text"),
     ],
 )
 def test_what_is_wrong_is_named(

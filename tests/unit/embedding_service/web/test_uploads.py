@@ -1,5 +1,6 @@
 """POST /embed."""
 
+import base64
 import io
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,35 @@ def test_a_body_that_is_cut_off_is_refused(web: Web) -> None:
     answer = web.ask("POST", "/embed", content=body, headers=head)
     assert answer.status_code == 400
     assert error_of(answer)["code"] == "malformed_multipart"
+
+
+def test_base64_holds_the_same_numbers(web: Web) -> None:
+    files = [
+        ("files", (name, data)) for name, data in (("b", IMAGE + b"b"), ("n", b"?"), ("a", GOOD))
+    ]
+    answer = web.ask("POST", "/embed", params={"encoding": "base64"}, files=files)
+    document = answer.json()
+    assert list(document["errors"]) == ["n"]
+    for name, data in (("b", IMAGE + b"b"), ("a", GOOD)):
+        numbers = np.frombuffer(base64.b64decode(document["embeddings"][name]), "<f4")
+        np.testing.assert_array_equal(numbers, vector_of(data))
+
+
+def test_base64_of_nothing_but_failures(web: Web) -> None:
+    files = [("files", ("n", b"?"))]
+    answer = web.ask("POST", "/embed", params={"encoding": "base64"}, files=files)
+    assert answer.json()["embeddings"] == {}
+
+
+def test_an_unknown_encoding_is_named(web: Web) -> None:
+    answer = web.ask("POST", "/embed?encoding=hex", files=[("files", ("a.jpg", GOOD))])
+    assert answer.status_code == 400
+    assert error_of(answer)["param"] == "encoding"
+
+
+def test_a_form_that_is_not_offered_is_406_and_costs_nothing(web: Web) -> None:
+    answer = upload(web, ("a.jpg", GOOD), accept="text/csv")
+    assert answer.status_code == 406
+    assert error_of(answer)["code"] == "not_acceptable"
+    assert "application/json or application/x-npy" in error_of(answer)["message"]
+    assert web.pipeline.started == 0
