@@ -11,7 +11,7 @@ CLUSTER := $(BIN)/python k8s/local/cluster.py
 READY := .venv/.ready
 E2E := tests/e2e
 
-.PHONY: help setup demo test test-unit test-go test-e2e lint format generate bench bench-overload soak fuzz cluster-up cluster-down cluster-status clean
+.PHONY: help setup demo test test-unit test-go test-e2e lint format generate bench-server bench-peers bench-overload soak fuzz cluster-up cluster-down cluster-status clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ test: $(READY) ## every check: lint, Go tests, unit tests, end to end on a real 
 	@$(MAKE) test-unit
 	@$(MAKE) test-e2e
 
-test-unit: $(READY) ## the tests that need no cluster (under 60 s)
+test-unit: $(READY) ## the tests that need no cluster (minutes on two cores)
 	@$(BIN)/python -m pytest -q tests --ignore=$(E2E)
 
 test-go: $(READY) ## the tests of the local cluster's Go part
@@ -72,8 +72,11 @@ generate: $(READY) ## write the generated files again (the CRD and the chart's c
 	mv k8s/crd/.new k8s/crd/embeddingservices.yaml && \
 	cp k8s/crd/embeddingservices.yaml charts/sluice/files/embeddingservices.yaml
 
-bench: $(READY) ## measure the server against the origin's design (reports/bench.json)
-	@$(BIN)/python tests/bench/compare.py
+bench-server: $(READY) ## measure the server against the origin's design (reports/server.md; ARGS=--quick for a try)
+	@PYTHONPATH=tests $(BIN)/python -m bench.server $(ARGS)
+
+bench-peers: $(READY) ## measure the server against infinity-emb and LitServe (reports/peers.md)
+	@PYTHONPATH=tests $(BIN)/python -m bench.against_peers $(ARGS)
 
 # atheris has its own environment, which looks into this one for everything else.
 fuzz: $(READY) ## hostile input for minutes (FUZZ_SECONDS=120; reports/fuzz.json)

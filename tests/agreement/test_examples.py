@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.simulated import simulated_web
+from fakes.simulated_server import simulated_web
 from fakes.web import in_thread
 from load.photographs import photographs
 

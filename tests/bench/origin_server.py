@@ -2,7 +2,8 @@
 
 FastAPI, OpenCV, N CUDA streams handed out round-robin, a semaphore on requests in flight. Each
 request decodes at full size in a thread pool of its own, preprocesses image by image, runs the
-model in batches of 32 and answers as FastAPI does by default. See docs/concepts/origin.md.
+model in batches of 32 and answers as FastAPI does by default. OpenCV and torch keep their own
+numbers of threads, as they did there. See docs/concepts/origin.md.
 """
 
 import argparse
@@ -81,10 +82,11 @@ def create_app(model: Any, num_streams: int, semaphore_size: int, device: str) -
 
     @app.post("/embed")
     async def embed(files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
-        images = {
-            file.filename or str(index): await file.read() for index, file in enumerate(files)
-        }
         async with semaphore:
+            # Under the permit, as the origin fetched under it: waiting requests hold no images.
+            images = {
+                file.filename or str(index): await file.read() for index, file in enumerate(files)
+            }
             vectors = await asyncio.to_thread(embed_images, model, images, streams.next(), device)
         return {"embeddings": vectors, "errors": {}}
 

@@ -1,7 +1,7 @@
 """Prometheus's own linter on a real scrape: here its program is always built."""
 
 from fakes.promtool import complaints, promtool
-from fakes.simulated import simulated_web
+from fakes.simulated_server import simulated_web
 
 
 def test_promtool_finds_nothing_to_complain_about() -> None:

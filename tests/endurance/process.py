@@ -55,6 +55,8 @@ class ServerProcess:
         chosen = {
             "MODEL": "sluice-tiny", "PRETRAINED": "random:0", "DEVICE": "cpu",
             "HOST": "127.0.0.1", "PORT": self.port,
+            # Prepared requests carry the same images again and again; each is to be computed.
+            "SHARE_IDENTICAL": "false",
         } | settings  # fmt: skip
         self._environ = {name: v for name, v in os.environ.items() if "EMBEDDING_" not in name} | {
             getattr(Environment, name): str(value) for name, value in chosen.items()

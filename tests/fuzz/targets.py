@@ -33,6 +33,7 @@ from embedding_service.sources.inline import read_image_text
 from embedding_service.sources.multipart import UploadReader, boundary_of
 from embedding_service.web.items import sort_items
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest, read_shape
+from fuzz.addresses import header_seeds, reference_seeds, run_header, run_reference
 from fuzz.mutations import mutated
 from load.photographs import photographs
 from parity.pictures import forms
@@ -294,12 +295,14 @@ def run_names(data: bytes) -> str:
 
 
 TARGETS: Final = (
-    Target("pictures", picture_seeds, run_picture, 6000, growth=128 << 20),
+    Target("pictures", picture_seeds, run_picture, 5000, growth=128 << 20),
     Target("multipart", multipart_seeds, run_multipart, 1500),
     Target("json", json_seeds, run_json, 1500, special=_REQUESTS | _VALUES.map(orjson.dumps)),
     Target("data-uris", text_seeds, run_text, 1000),
     Target("tuning-file", tuning_seeds, run_tuning, 1000, special=_FILES),
     Target("names", name_seeds, run_names, 500),
+    Target("references", reference_seeds, run_reference, 1000),
+    Target("headers", header_seeds, run_header, 700),
 )  # fmt: skip
 """Cases are those of the unit run; `make fuzz` goes by time."""
 

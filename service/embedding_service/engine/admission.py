@@ -19,6 +19,8 @@ from embedding_service.errors import Overloaded
 MAX_RETRY_AFTER_SECONDS = 60.0
 _SMOOTHING = 0.2
 """Weight of the newest hold time in the running mean."""
+_KNOWN_AFTER = 10
+"""Releases after which the running mean says something."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -53,6 +55,7 @@ class Admission:
         self._lock = threading.Lock()
         self._waiters: dict[Ticket, _Waiter] = {}
         self._mean_hold_seconds = 1.0
+        self._releases = 0
 
     @property
     def size(self) -> int:
@@ -96,7 +99,7 @@ class Admission:
     ) -> Ticket:
         """Take a permit; every ticket that this returns needs one `release`."""
         started = self._clock()
-        ticket, waiter = self._enter(priority, images, started)
+        ticket, waiter = self._enter(priority, images, timeout, started)
         if waiter is not None:
             await self._wait(ticket, waiter, timeout)
         self._waited(self._clock() - started)
@@ -125,16 +128,30 @@ class Admission:
         """Give a permit back; `held_seconds` feeds the Retry-After estimate."""
         with self._lock:
             self._mean_hold_seconds += _SMOOTHING * (held_seconds - self._mean_hold_seconds)
+            self._releases += 1
             self._leave(ticket)
 
-    def _enter(self, priority: Priority, images: int, now: float) -> tuple[Ticket, _Waiter | None]:
+    def _enter(
+        self, priority: Priority, images: int, timeout: float, now: float
+    ) -> tuple[Ticket, _Waiter | None]:
         with self._lock:
             ticket = self._ledger.enter(priority, images)
             waiter = self._admit_or_wait(ticket, now)
-            if waiter is not None and self._waiting_before(priority) >= self._queue_size:
+            refusal = None if waiter is None else self._hopeless(priority, timeout)
+            if refusal is not None:
                 self._leave(ticket)
-                raise self._overloaded(f"the queue of {self._queue_size} requests is full")
+                raise self._overloaded(refusal)
             return ticket, waiter
+
+    def _hopeless(self, priority: Priority, timeout: float) -> str | None:
+        """Return why waiting is pointless, or None: who would wait in vain hears so at once."""
+        ahead = self._waiting_before(priority)
+        if ahead >= self._queue_size:
+            return f"the queue of {self._queue_size} requests is full"
+        seconds = (ahead + 1) / max(1, self._ledger.holders) * self._mean_hold_seconds
+        if ahead and self._releases >= _KNOWN_AFTER and seconds > timeout:
+            return f"{ahead} requests wait already, and no permit will be free in {timeout:g} s"
+        return None
 
     def _waiting_before(self, priority: Priority) -> int:
         """Return how many count against the newest one: for a live request only live ones."""

@@ -47,3 +47,16 @@ def test_help_explains_every_setting() -> None:
 
 def test_the_version_is_told() -> None:
     assert start("--version").stdout.startswith("sluice-server ")
+
+
+def test_traces_that_it_cannot_send_are_the_last_word() -> None:
+    done = start(
+        EMBEDDING_MODEL="sluice-tiny",
+        EMBEDDING_PRETRAINED="random:0",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4317",
+        OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
+    )
+    assert done.returncode == 2
+    assert last_line(done) == (
+        "sluice-server: cannot start: OTEL_EXPORTER_OTLP_PROTOCOL is 'grpc', allowed: http/protobuf"
+    )

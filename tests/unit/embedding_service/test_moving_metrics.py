@@ -30,7 +30,7 @@ from embedding_service.engine.simulated_lane import SimulatedLane
 from embedding_service.engine.slots import SlotRing
 from embedding_service.retune import TuningWatch
 from fakes.promtool import complaints, promtool
-from fakes.simulated import DIMENSIONS, simulated_web
+from fakes.simulated_server import DIMENSIONS, simulated_web
 from fakes.waiting import until
 from fakes.web import Web, over_socket
 from load.photographs import photographs

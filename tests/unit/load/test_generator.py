@@ -1,6 +1,7 @@
 """The load generator against a small server on loopback that misbehaves on purpose."""
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status, self.document, self.retry_after = status, document, retry_after
         self.at_once = self.most_at_once = self.requests = 0
+        self.images: list[bytes] = []
         self.lock = threading.Lock()
 
 
@@ -32,9 +34,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.requests += 1
             self.server.at_once += 1
             self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
-        self.rfile.read(int(self.headers["Content-Length"]))
+        sent = self.rfile.read(int(self.headers["Content-Length"]))
         body = json.dumps(self.server.document).encode()
         with self.server.lock:
+            self.server.images += re.findall(rb"\r\n\r\n(bytes.*)\r\n", sent)
             self.server.at_once -= 1
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(body)))
@@ -73,6 +76,7 @@ def test_every_answer_is_counted_and_the_number_of_requests_is_bounded() -> None
         seen = run(url).figures()
         assert (seen.ok, seen.refused, seen.failed, seen.images) == (20, 0, 0, 40)
         assert server.requests == 20
+        assert len(set(server.images)) == len(server.images) == 40  # no two are the same
         assert server.most_at_once <= 3
 
 

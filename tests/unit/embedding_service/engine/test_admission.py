@@ -289,3 +289,41 @@ class AdmissionMachine(RuleBasedStateMachine):
 
 TestAdmissionMachine = AdmissionMachine.TestCase
 TestAdmissionMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_who_would_wait_in_vain_is_refused_at_once() -> None:
+    async def run() -> None:
+        admission = Admission(1, 64)
+        for _ in range(40):
+            admission.release(await admission.acquire(1.0), 10.0)
+        held = await admission.acquire(1.0)
+        waiting = [asyncio.create_task(admission.acquire(25.0)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match="2 requests wait already") as refused:
+            await admission.acquire(25.0)  # the third turn of ten seconds comes too late
+        assert refused.value.retry_after_seconds == pytest.approx(30, rel=0.1)
+        assert (admission.in_flight, admission.waiting) == (1, 2)
+        patient = asyncio.create_task(admission.acquire(35.0))
+        await asyncio.sleep(0)
+        assert admission.waiting == 3
+        admission.release(held, 10.0)
+        for task in (*waiting, patient):
+            admission.release(await task, 10.0)
+        assert (admission.in_flight, admission.waiting) == (0, 0)
+
+    asyncio.run(run())
+
+
+def test_the_first_to_wait_is_never_refused_by_an_estimate() -> None:
+    async def run() -> None:
+        admission = Admission(1, 64)
+        for _ in range(40):
+            admission.release(await admission.acquire(1.0), 1000.0)
+        held = await admission.acquire(1.0)
+        first = asyncio.create_task(admission.acquire(5.0))
+        await asyncio.sleep(0)
+        assert admission.waiting == 1
+        admission.release(held, 1.0)
+        admission.release(await first, 1.0)
+
+    asyncio.run(run())
