@@ -112,7 +112,8 @@ def test_auto_is_bf16_in_parity_and_leaves_no_fp32_behind() -> None:
     assert pipeline.model.precision == "bf16", pipeline.model.precision_reason
     assert found.cosine_min >= 0.999
     assert registry.get_sample_value("embedding_parity_cosine_min") == found.cosine_min
-    weights: Any = lanes(pipeline)[0]._encoder.network
+    made: Any = MADE[-1]
+    weights = made._encoder.network
     held = sum(one.numel() * one.element_size() for one in weights.parameters())
     assert torch.cuda.memory_allocated() - before < 2 * held
 
