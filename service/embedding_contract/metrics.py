@@ -109,6 +109,14 @@ WARMUP_DECODE_SECONDS = _gauge(
 )
 WARMUP_LANE_BYTES = _gauge("warmup_lane_bytes", "bytes", "Device memory that one lane adds.")
 WARMUP_PERMIT_BYTES = _gauge("warmup_permit_bytes", "bytes", "Host memory that one permit adds.")
+PARITY_COSINE_MIN = _gauge(
+    "parity_cosine_min", "cosine", "Worst cosine with the reference, at start-up."
+)
+PARITY_PIXEL_DIFFERENCE_MAX = _gauge(
+    "parity_pixel_difference_max",
+    "levels",
+    "Worst mean pixel difference to the reference, of 255, at start-up.",
+)
 
 TUNING_GENERATION = _gauge("tuning_generation", "generation", "Tuning generation in force.")
 TUNING_REJECTIONS = _counter(
@@ -123,3 +131,6 @@ ALL: tuple[Metric, ...] = tuple(value for value in globals().values() if isinsta
 
 GPU_ONLY = (GPU_UTILIZATION, GPU_MEMORY_USED, GPU_MEMORY_TOTAL)
 """Present only where the server runs on a GPU: absent is not zero."""
+
+WITH_PARITY_CHECK = (PARITY_COSINE_MIN, PARITY_PIXEL_DIFFERENCE_MAX)
+"""Present once the self-test ran: a cosine of 0 would be a lie."""

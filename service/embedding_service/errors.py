@@ -62,6 +62,12 @@ class ModelUnavailable(ServiceError):
     code = "model_unavailable"
 
 
+class ParityMissed(ModelUnavailable):
+    """The vectors would not be the reference's: the server must not start. Says what to do."""
+
+    code = "parity_missed"
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFailure:
     """Why one image failed alone.

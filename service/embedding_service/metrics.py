@@ -19,6 +19,8 @@ from prometheus_client.registry import Collector
 
 from embedding_contract import metrics as contract
 from embedding_contract.tuning import REJECTION_REASONS, RejectionReason, Setting
+from embedding_service.activity import Reading
+from embedding_service.readings import counted, still
 
 CPU_WINDOW_SECONDS = 1.0
 """Two scrapes closer than this share one value of the CPU utilisation."""
@@ -55,8 +57,12 @@ class Instruments:
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         for metric in contract.ALL:
-            if metric not in _AT_SCRAPE:
+            if metric not in (*_AT_SCRAPE, *contract.WITH_PARITY_CHECK):
                 self._build(metric)
+        self._setting = Setting(1, 1, 1, "cpu")
+        self._gauge_readers: tuple[Callable[[], float], ...] = (float, float, float)
+        self._happened = 0
+        """Changes with whatever a reading would show; only that it changes counts."""
         self._at_scrape = _ScrapeTime()
         registry.register(self._at_scrape)
 
@@ -87,6 +93,7 @@ class Instruments:
         are recorded: a refusal takes no time, and the more there were, the better p95 would look.
         """
         _known(outcome, contract.REQUEST_OUTCOMES)
+        self._happened += 1
         self._counters[contract.REQUESTS.name].labels(outcome).inc()
         if outcome == "ok":
             self._histograms[contract.REQUEST_DURATION.name].observe(seconds)
@@ -100,6 +107,7 @@ class Instruments:
     def stage(self, stage: str, seconds: float) -> None:
         """Record one pass through a stage, its wait excluded."""
         _known(stage, contract.STAGES)
+        self._happened += 1
         self._histograms[contract.STAGE_DURATION.name].labels(stage).observe(seconds)
 
     def waited(self, stage: str, seconds: float) -> None:
@@ -169,6 +177,7 @@ class Instruments:
 
     def setting(self, setting: Setting) -> None:
         """Show the resolved setting in force."""
+        self._setting = setting
         self._gauges[contract.NUM_STREAMS.name].set(setting.num_streams)
         self._gauges[contract.SEMAPHORE_SIZE.name].set(setting.semaphore_size)
         self._gauges[contract.DECODE_WORKERS.name].set(setting.decode_workers)
@@ -181,6 +190,7 @@ class Instruments:
         permits: Callable[[], float],
     ) -> None:
         """Read at every scrape: requests inside, requests that wait, permits in use."""
+        self._gauge_readers = (in_flight, waiting, permits)
         self._gauges[contract.INFLIGHT_REQUESTS.name].set_function(in_flight)
         self._gauges[contract.WAITING_REQUESTS.name].set_function(waiting)
         self._gauges[contract.PERMITS_IN_USE.name].set_function(permits)
@@ -228,6 +238,38 @@ class Instruments:
         self._gauges[contract.WARMUP_LANE_BYTES.name].set(lane)
         self._gauges[contract.WARMUP_PERMIT_BYTES.name].set(permit)
 
+    def parity(self, cosine_min: float, pixel_difference_max: float) -> None:
+        """Show what the self-test at start-up found; before it there is no such metric."""
+        for metric in contract.WITH_PARITY_CHECK:
+            self._build(metric)
+        self._gauges[contract.PARITY_COSINE_MIN.name].set(cosine_min)
+        self._gauges[contract.PARITY_PIXEL_DIFFERENCE_MAX.name].set(pixel_difference_max)
+
+    # For the process itself
+
+    def reading(self, now: float, before: Reading | None) -> Reading:
+        """Read all counters at `now` (time.monotonic()).
+
+        Where nothing happened since `before` only the clocks are read.
+        """
+        in_flight, waiting, permits = (read() for read in self._gauge_readers)
+        live = Reading(
+            at=now,
+            setting=self._setting,
+            in_flight=in_flight,
+            waiting=waiting,
+            permits=permits,
+            busy=self._at_scrape.clocks(),
+            happened=self._happened,
+        )
+        if before is not None and before.happened == live.happened:
+            return still(live, before)
+        return counted(live, self._counters, self._histograms)
+
+    def limits(self) -> tuple[float, float | None]:
+        """Return the cores of the limit and the share of GPU memory in use, None without a GPU."""
+        return self._at_scrape.limits()
+
 
 class _ScrapeTime(Collector):
     """Values that cost nothing until somebody scrapes."""
@@ -265,6 +307,19 @@ class _ScrapeTime(Collector):
         self, memory_bytes: Callable[[], tuple[int, int]], utilization: Callable[[], float]
     ) -> None:
         self._gpu = (memory_bytes, utilization)
+
+    def clocks(self) -> dict[str, float]:
+        """Return seconds since the start: cpu, loop, gil."""
+        with self._lock:
+            loop = self._read_loop()
+            return {"cpu": time.process_time(), "loop": loop, "gil": self._gil_seconds + loop}
+
+    def limits(self) -> tuple[float, float | None]:
+        """Return cores of the limit and the share of GPU memory in use, None without a GPU."""
+        if self._gpu is None:
+            return self._limit_cores, None
+        used, total = self._gpu[0]()
+        return self._limit_cores, used / max(total, 1)
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: prometheus_client must not read clocks just to register."""

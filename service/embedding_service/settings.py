@@ -11,7 +11,7 @@ import inspect
 import math
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -30,11 +30,17 @@ from embedding_service.allowed import (
 Precision = Literal["auto", "fp32", "bf16", "fp16", "tf32"]
 Preprocess = Literal["model", "origin"]
 Device = Literal["auto", "cpu", "cuda"]
+Check = Literal["on", "off"]
 AdmitBy = Literal["requests", "images"]
 
 MEBIBYTE: Final = 1024 * 1024
 ENDPOINT_GRACE_SECONDS: Final = 2.0
 """How long a pod keeps accepting after SIGTERM: endpoints drop out of proxies about that late."""
+
+DEFAULT_STREAMS: Final = 1
+DEFAULT_SEMAPHORE: Final = 4
+AUTO: Final = 0
+"""A knob that the warm-up decides."""
 
 _Value = TypeVar("_Value")
 _VARIABLE: Final = "variable"
@@ -100,6 +106,13 @@ def _whole(name: str, default: int, low: int, high: int, unit: str = "") -> Any:
     return _setting(Variable(name, read, allowed), default)
 
 
+def _knob(name: str, default: int, low: int, high: int) -> Any:
+    def read(text: str) -> int:
+        return AUTO if text == "auto" else _between(int(text), low, high)
+
+    return _setting(Variable(name, read, f"a whole number from {low} to {high}, or auto"), default)
+
+
 def _seconds(name: str, default: float, low: float, high: float) -> Any:
     def read(text: str) -> float:
         return _between(float(text), low, high)
@@ -154,11 +167,17 @@ class ServerSettings:
         Environment.PRECISION, ("auto", "fp32", "bf16", "fp16", "tf32"), "auto"
     )
     """Number format of the forward pass. Default auto: what the device does best without a
-    visible change of the vectors."""
+    visible change of the vectors; on a CPU bf16 weights where the CPU has the instructions, they
+    are measured as faster and the parity check holds, else fp32."""
 
     preprocess: Preprocess = _choice(Environment.PREPROCESS, ("model", "origin"), "model")
     """How pictures are resized. Default model: as the model was trained, so that vectors can be
     compared with vectors made elsewhere."""
+
+    parity_check: Check = _choice(Environment.PARITY_CHECK, ("on", "off"), "on")
+    """Self-test at start: golden images and texts must get the vectors of open_clip's own fp32
+    path, or the server does not start. Default on: it costs a second or two. Off also keeps
+    precision auto at fp32 on a CPU."""
 
     device: Device = _choice(Environment.DEVICE, ("auto", "cpu", "cuda"), "auto")
     """Where the model runs. Default auto: a GPU where there is one, else the CPU."""
@@ -216,13 +235,17 @@ class ServerSettings:
     port: int = _whole(Environment.PORT, PORT, 0, 65535)
     """TCP port to listen on; 0 takes a free one. The default is the port of the contract."""
 
-    num_streams: int = _whole(Environment.NUM_STREAMS, 1, tuning.MIN_STREAMS, tuning.MAX_STREAMS)
-    """Lanes at start. Default 1: more helps only where one leaves the device idle."""
-
-    semaphore_size: int = _whole(
-        Environment.SEMAPHORE_SIZE, 4, tuning.MIN_SEMAPHORE, tuning.MAX_SEMAPHORE
+    num_streams: int = _knob(
+        Environment.NUM_STREAMS, DEFAULT_STREAMS, tuning.MIN_STREAMS, tuning.MAX_STREAMS
     )
-    """Requests in flight at start. Default 4: enough to overlap decode and compute."""
+    """Lanes at start; auto takes what the warm-up suggests. Default 1: more helps only where one
+    leaves the device idle."""
+
+    semaphore_size: int = _knob(
+        Environment.SEMAPHORE_SIZE, DEFAULT_SEMAPHORE, tuning.MIN_SEMAPHORE, tuning.MAX_SEMAPHORE
+    )
+    """Requests in flight at start; auto takes what the warm-up suggests. Default 4: enough to
+    overlap decode and compute."""
 
     decode_workers: int = _whole(
         Environment.DECODE_WORKERS, 0, tuning.MIN_DECODE_WORKERS, tuning.MAX_DECODE_WORKERS
@@ -292,9 +315,20 @@ class ServerSettings:
 
     @property
     def initial(self) -> Setting:
-        """The live knobs at start."""
+        """The live knobs at start; where one is auto, the default until the warm-up decided."""
         return Setting(
-            self.num_streams, self.semaphore_size, self.decode_workers, self.decode_device
+            self.num_streams or DEFAULT_STREAMS,
+            self.semaphore_size or DEFAULT_SEMAPHORE,
+            self.decode_workers,
+            self.decode_device,
+        )
+
+    def started_with(self, suggested: Setting) -> Setting:
+        """Return `initial` with the warm-up's suggestion for each knob that is auto."""
+        return replace(
+            self.initial,
+            num_streams=self.num_streams or suggested.num_streams,
+            semaphore_size=self.semaphore_size or suggested.semaphore_size,
         )
 
     @property

@@ -4,18 +4,18 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from embedding_operator.api.tuning import Bottleneck
-from embedding_operator.tuning import diagnosis
+from embedding_contract import bottleneck
+from embedding_contract.bottleneck import Bottleneck
 
 PAGE = Path(__file__).parents[2] / "docs/concepts/diagnosis.md"
 
 
 def test_the_table_has_every_threshold() -> None:
     rows = re.findall(r"\| `(\w+)` \|[^|]*\| ([0-9.]+) \|", PAGE.read_text())
-    layers = {verdict: limit for _, verdict, limit in (*diagnosis.HARDWARE, *diagnosis.POOLS)}
+    layers = {verdict: limit for _, verdict, limit in (*bottleneck.HARDWARE, *bottleneck.POOLS)}
     expected = layers | {
-        "MemoryBound": diagnosis.MEMORY_FULL,
-        "AdmissionLimited": diagnosis.PERMITS_FULL,
+        "MemoryBound": bottleneck.MEMORY_FULL,
+        "AdmissionLimited": bottleneck.PERMITS_FULL,
     }
     assert {verdict: float(limit) for verdict, limit in rows} == expected
 

@@ -12,6 +12,7 @@ from embedding_service.engine.admission import Admission
 from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.pipeline import Vector
+from embedding_service.engine.starting import WarmUp
 from embedding_service.engine.terms import Terms
 from embedding_service.errors import ImageFailure
 from embedding_service.settings import ServerSettings
@@ -37,6 +38,7 @@ class FakePipeline:
             settings.model, settings.pretrained, "fp32", "cpu", DIMENSIONS, (224, 224), 77,
             meaningful=False, max_batch=settings.max_batch,
         )  # fmt: skip
+        self.warmup: WarmUp | None = None
         self.admission = Admission(
             settings.semaphore_size,
             settings.queue_size,

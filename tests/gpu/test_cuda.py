@@ -103,6 +103,21 @@ def test_bf16_stays_close_to_fp32(reference: npt.NDArray[np.float32]) -> None:
     assert min(cosines) >= 0.995
 
 
+def test_auto_is_bf16_in_parity_and_leaves_no_fp32_behind() -> None:
+    before = torch.cuda.memory_allocated()
+    pipeline, registry = start("auto")
+    asyncio.run(pipeline.close())
+    found = pipeline.model.parity
+    assert found is not None
+    assert pipeline.model.precision == "bf16", pipeline.model.precision_reason
+    assert found.cosine_min >= 0.999
+    assert registry.get_sample_value("embedding_parity_cosine_min") == found.cosine_min
+    made: Any = MADE[-1]
+    weights = made._encoder.network
+    held = sum(one.numel() * one.element_size() for one in weights.parameters())
+    assert torch.cuda.memory_allocated() - before < 2 * held
+
+
 def test_every_batch_runs_as_a_graph(running: tuple[Pipeline, CollectorRegistry]) -> None:
     asyncio.run(running[0].embed_images(PHOTOGRAPHS * 10))
     assert MADE

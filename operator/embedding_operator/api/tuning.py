@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from embedding_contract.bottleneck import Bottleneck
 from embedding_contract.tuning import (
     MAX_DECODE_WORKERS,
     MAX_SEMAPHORE,
@@ -33,10 +34,6 @@ MAX_EVIDENCE: Final = 10
 MAX_TEXT: Final = 240
 
 Mode = Literal["Auto", "Recommend", "Off"]
-Bottleneck = Literal[
-    "NoData", "Unstable", "MemoryBound", "CPUBound", "GPUSaturated", "HostBound", "CopyBound",
-    "DecodeLimited", "StreamLimited", "AdmissionLimited", "ClientLimited", "Balanced",
-]  # fmt: skip
 Stage = Literal["Applying", "Measuring", "Confirming"]
 Verdict = Literal["Kept", "RolledBack", "Aborted", "Cancelled"]
 MoveKind = Literal["Jump", "Polish", "Latency", "Memory"]

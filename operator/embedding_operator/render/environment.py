@@ -25,6 +25,7 @@ def environment(plan: Blueprint) -> list[Manifest]:
         Environment.PRETRAINED: spec.model.pretrained,
         Environment.PRECISION: spec.model.precision,
         Environment.PREPROCESS: spec.model.preprocess,
+        Environment.PARITY_CHECK: "on" if spec.model.parity_check else "off",
         Environment.DEVICE: "cuda" if plan.on_gpu else "cpu",
         Environment.PORT: str(PORT),
         Environment.TUNING_DIRECTORY: TUNING_DIRECTORY,

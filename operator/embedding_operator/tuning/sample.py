@@ -5,12 +5,11 @@ Every figure is per pod. A share is busy time over what there is: 1 means full.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+
+from embedding_contract.bottleneck import SHARES, fullest_inside, is_queueing
 
 Key = tuple[str, str]
 """Query name and label value ("" where the query keeps no label)."""
-
-SHARES: Final = ("memory", "cpu", "gpu", "host", "copy", "decode", "lanes", "permits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Sample:
     @property
     def queueing(self) -> bool:
         """Whether requests waited for a permit or were refused."""
-        return self.waiting >= 0.3 or self.rejected >= 0.005
+        return is_queueing(self.waiting, self.rejected)
 
     # The setting in force
 
@@ -163,8 +162,7 @@ class Sample:
     @property
     def fullest(self) -> float:
         """The fullest of the resources inside admission."""
-        inner = (self.share(name) for name in SHARES if name not in {"memory", "permits"})
-        return max(value for value in inner if value is not None)
+        return fullest_inside({name: self.share(name) for name in SHARES})
 
     @property
     def saturated(self) -> bool:

@@ -16,6 +16,18 @@ def cpu_limit_cores(stated: float | None, root: Path = CGROUP_ROOT) -> float:
     return _quota_v2(root) or _quota_v1(root) or float(len(os.sched_getaffinity(0)))
 
 
+def memory_limit_bytes(root: Path = CGROUP_ROOT) -> float | None:
+    """Return the memory that the container may use: its limit, else the machine's; None unknown."""
+    stated = _text(root / "memory.max") or _text(root / "memory" / "memory.limit_in_bytes")
+    try:
+        machine: float | None = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (ValueError, OSError):  # this system does not say
+        machine = None
+    limit = float(stated) if stated.strip().isdecimal() else None
+    known = [value for value in (limit, machine) if value]
+    return min(known, default=None)
+
+
 def throttled_seconds(root: Path = CGROUP_ROOT) -> float:
     """Return the time that the kernel held the container back; 0 where nothing limits it."""
     v2 = _statistics(root / "cpu.stat")

@@ -3,11 +3,12 @@
 Every way in which a model can be missing ends in ModelUnavailable with what to do about it.
 """
 
+import copy
 import difflib
 import functools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
@@ -17,17 +18,14 @@ import torch
 from embedding_contract.endpoints import SEEDED_RANDOM_PREFIX, TINY_MODEL
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.packed import pack_where_faster
+from embedding_service.engine.parity import Reference
+from embedding_service.engine.precision import DTYPES, choose, lowered
+from embedding_service.engine.reference import make_reference
 from embedding_service.errors import ModelUnavailable
 from embedding_service.imaging.profile import Profile, origin_profile, profile_of
 
 _log = logging.getLogger(__name__)
 
-_DTYPES: Final = {
-    "fp32": torch.float32,
-    "tf32": torch.float32,
-    "bf16": torch.bfloat16,
-    "fp16": torch.float16,
-}
 _SCHEMAS: Final = ("hf-hub:", "local-dir:")
 """Prefixes by which open_clip finds configuration and weights in one place."""
 
@@ -66,6 +64,8 @@ class Encoder:
     dtype: torch.dtype
     scale: torch.Tensor
     shift: torch.Tensor
+    reference: Reference | None = None
+    """What the golden images must become; None without the parity check."""
 
     def encode_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return unit vectors float32 [batch, dimensions] of uint8 RGB [batch, H, W, 3]."""
@@ -120,49 +120,81 @@ def load_encoder(
     device: str = "auto",
     preprocess: str = "model",
     max_batch: int = 32,
+    parity_check: bool = False,
 ) -> Encoder:
     """Load model and tokenizer onto a device. `precision` and `device` may be auto.
+
+    With `parity_check` the encoder brings the reference of the self-test along, and precision auto
+    may choose bf16 weights on a CPU.
 
     Raises:
         ModelUnavailable: with what to do about it.
     """
     place = _device(device)
-    kind = _precision(precision, place)
-    _set_float32_mode(kind)
-    meaningful = not pretrained.startswith(SEEDED_RANDOM_PREFIX)
-    if not meaningful:
+    if pretrained.startswith(SEEDED_RANDOM_PREFIX):
         _log.warning("weights are random (%s): the vectors of %s mean nothing", pretrained, model)
-    network = _load_on(place, model, pretrained, kind)
+    network = load_network(model, pretrained)
     tokenizer = _tokenizer(model, pretrained)
     profile = profile_of(cast("Any", network).visual.preprocess_cfg)
-    width, height = profile.size
-    info = ModelInfo(
-        name=model,
-        pretrained=pretrained,
-        precision=kind,
-        device=place.type,
-        dimensions=_dimensions(network, (height, width), place, _DTYPES[kind]),
-        image_size=(height, width),
-        context_length=int(getattr(tokenizer, "context_length", None) or 77),
-        meaningful=meaningful,
-        max_batch=max_batch,
-    )
-    scale, shift = _normalisation(profile, place)
-    used = profile if preprocess == "model" else origin_profile(profile)
-    return Encoder(info, used, network, tokenizer, place, _DTYPES[kind], scale, shift)
+    if preprocess == "origin":
+        profile = origin_profile(profile)
+    reference = _reference(network, tokenizer, preprocess, place) if parity_check else None
+    make = _Maker(model, pretrained, tokenizer, profile, place, max_batch, reference)
+    if precision == "auto":
+        encoder, reason = choose(network, make, place, reference=reference, max_batch=max_batch)
+    else:
+        encoder, reason = make(network, _given(precision, place)), "as the settings say"
+    notes = {"precision": encoder.info.precision, "reason": reason}
+    _log.info("precision chosen", extra=notes)
+    return replace(encoder, info=replace(encoder.info, precision_reason=reason))
 
 
-def _load_on(place: torch.device, model: str, pretrained: str, precision: str) -> Network:
-    """Load the network onto a device; on a CPU with the layers that are faster there."""
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes encoders of one loaded model in any precision. Satisfies `precision.Make`."""
 
-    def load() -> Network:
-        return load_network(model, pretrained, precision).to(place).eval()
+    model: str
+    pretrained: str
+    tokenizer: Any
+    profile: Profile
+    place: torch.device
+    max_batch: int
+    reference: Reference | None
 
-    if place.type != "cpu":
-        return load()
-    dtype = _DTYPES[precision]
-    probe = functools.partial(_probe_vectors, dtype=dtype)
-    return cast("Network", pack_where_faster(load(), probe, load))
+    def __call__(self, network: Network, precision: str) -> Encoder:
+        """Lower the fp32 `network` in place, move it to the device, put an encoder around it."""
+        _set_float32_mode(precision)
+        dtype = DTYPES[precision]
+        served = cast("Network", lowered(network, precision)).to(self.place).eval()
+        if self.place.type == "cpu":
+            served = self._packed(served, precision)
+        width, height = self.profile.size
+        info = ModelInfo(
+            name=self.model,
+            pretrained=self.pretrained,
+            precision=precision,
+            device=self.place.type,
+            dimensions=_dimensions(served, (height, width), self.place, dtype),
+            image_size=(height, width),
+            context_length=int(getattr(self.tokenizer, "context_length", None) or 77),
+            meaningful=not self.pretrained.startswith(SEEDED_RANDOM_PREFIX),
+            max_batch=self.max_batch,
+        )
+        scale, shift = _normalisation(self.profile, self.place)
+        return Encoder(
+            info, self.profile, served, self.tokenizer, self.place, dtype, scale, shift,
+            self.reference,
+        )  # fmt: skip
+
+    def _packed(self, network: Network, precision: str) -> Network:
+        """Return the network with the layers that are faster on this CPU."""
+
+        def load_again() -> Network:
+            plain = load_network(self.model, self.pretrained)
+            return cast("Network", lowered(plain, precision)).eval()
+
+        probe = functools.partial(_probe_vectors, dtype=DTYPES[precision])
+        return cast("Network", pack_where_faster(network, probe, load_again))
 
 
 def _probe_vectors(network: Any, dtype: torch.dtype) -> torch.Tensor:
@@ -264,12 +296,24 @@ def _device(device: str) -> torch.device:
     return torch.device("cuda", torch.cuda.current_device())
 
 
-def _precision(precision: str, device: torch.device) -> str:
+def _given(precision: str, device: torch.device) -> str:
+    return "fp32" if precision == "tf32" and device.type == "cpu" else precision
+
+
+def _reference(
+    network: Network, tokenizer: Any, preprocess: str, device: torch.device
+) -> Reference:
+    """Compute the reference where it is fast; a GPU too small for fp32 leaves it to the CPU."""
+    _set_float32_mode("fp32")
     if device.type == "cpu":
-        return {"auto": "fp32", "tf32": "fp32"}.get(precision, precision)
-    if precision != "auto":
-        return precision
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return make_reference(network, tokenizer, preprocess, device)
+    try:
+        return make_reference(copy.deepcopy(network).to(device), tokenizer, preprocess, device)
+    except torch.OutOfMemoryError:
+        _log.warning("the reference does not fit on the GPU: it is computed on the CPU")
+        return make_reference(network, tokenizer, preprocess, torch.device("cpu"))
+    finally:
+        torch.cuda.empty_cache()
 
 
 def _set_float32_mode(precision: str) -> None:

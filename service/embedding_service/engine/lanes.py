@@ -128,15 +128,3 @@ class Lanes:
         _log.warning("%s broke and was replaced", old.name)
         self._replaced()
         return True
-
-
-def lane_seconds(lane: Lane, ring: SlotRing, batch: int) -> float:
-    """Return the best of three lane times for a batch, in seconds, after one to warm up."""
-    slots = [ring.acquire() for _ in range(batch)]
-    times = []
-    for _ in range(4):
-        started = time.perf_counter()
-        lane.run(slots, lambda: None)
-        times.append(time.perf_counter() - started)
-    ring.release(slots)
-    return min(times[1:])

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from embedding_service.engine.parity import Parity
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
@@ -9,6 +11,8 @@ class ModelInfo:
 
     `precision` is resolved (never auto), `device` is cpu or cuda, `image_size` is (height, width)
     in pixels, `meaningful` is False for seeded random weights: such vectors mean nothing.
+    `precision_reason` says why it is this precision; `parity` is what the self-test found, None
+    where it is off.
     """
 
     name: str
@@ -20,3 +24,5 @@ class ModelInfo:
     context_length: int
     meaningful: bool
     max_batch: int
+    precision_reason: str = ""
+    parity: Parity | None = None

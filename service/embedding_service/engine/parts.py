@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from embedding_service.engine.lane import Lane
 from embedding_service.engine.model_info import ModelInfo
+from embedding_service.engine.parity import Reference
 from embedding_service.engine.slots import Pixels, SlotRing
 from embedding_service.imaging.profile import Profile
 from embedding_service.imaging.resample import Resample, pillow_resample
@@ -24,7 +25,8 @@ class Parts:
     """What depends on the model and the device.
 
     `prepare_thread` runs once in each decode thread. `memory_bytes` gives (used, total) of a GPU
-    and is None on a CPU.
+    and is None on a CPU. `reference` is what the golden images must become, None without the
+    parity check; `preprocess` names the way pixels are made, for its message.
     """
 
     info: ModelInfo
@@ -36,6 +38,8 @@ class Parts:
     prepare_thread: Callable[[], None] = field(default=lambda: None)
     memory_bytes: Callable[[], tuple[int, int]] | None = None
     linger_seconds: float = 0.0
+    reference: Reference | None = None
+    preprocess: str = "model"
 
 
 def make_ring(

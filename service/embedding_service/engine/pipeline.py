@@ -27,18 +27,21 @@ from embedding_service.engine.deadline import before
 from embedding_service.engine.decode_pool import DecodePool
 from embedding_service.engine.decoding import Decoding
 from embedding_service.engine.job import Item, Job, wake
-from embedding_service.engine.lane import Lane, LaneResult
-from embedding_service.engine.lanes import Lanes, lane_seconds
+from embedding_service.engine.lane import LaneResult
+from embedding_service.engine.lanes import Lanes
 from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.parts import Parts
+from embedding_service.engine.proof import Proof, show
 from embedding_service.engine.sharing import make_sharing
 from embedding_service.engine.slots import Pixels
+from embedding_service.engine.starting import WarmUp
 from embedding_service.engine.terms import Terms
 from embedding_service.engine.texts import TextThread
 from embedding_service.errors import (
     DeadlineExceeded,
     ImageFailure,
+    ParityMissed,
     ServerFault,
 )
 from embedding_service.imaging.prepare import prepare
@@ -121,7 +124,10 @@ class Pipeline:
             threads=self._lane_threads,
         )
         self._stuck_seconds = STUCK_SECONDS
-        self._warm_up()
+        self.warmup = self._warm_up()
+        self._lanes.resize(self._setting.num_streams)
+        if settings.started_with(self.warmup.suggested) != settings.initial:
+            self.retune(settings.started_with(self.warmup.suggested))
         self._show()
 
     # What web/ uses
@@ -272,24 +278,23 @@ class Pipeline:
 
     # Start and stop
 
-    def _warm_up(self) -> None:
-        """Start the lanes; measure what the tuner predicts from."""
-        sizes = sorted({1, self.model.max_batch})
-        seconds: dict[int, float] = {}
+    def _warm_up(self) -> WarmUp:
+        """Start the first lane; let it prove its vectors; measure what the tuner predicts from.
 
-        def prove(lane: Lane) -> None:
-            seconds.update({size: lane_seconds(lane, self._parts.ring, size) for size in sizes})
-
-        first = self._lanes.start_first(prove)
-        for batch, passed in seconds.items():
-            self._instruments.warmup_lane(batch, passed)
-        self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(seconds.values()))
-        sample = warmup.sample_jpeg()
-        self._instruments.warmup_decode("cpu", warmup.decode_seconds(self._pixels, sample))
-        self._instruments.warmup_bytes(
-            first.memory_bytes, warmup.permit_bytes(sample, self.model.dimensions)
-        )
-        self._lanes.resize(self._setting.num_streams)
+        Raises:
+            ParityMissed: its vectors are not the reference's: the server must not start.
+        """
+        proof = Proof(self._parts, self._pixels)
+        first = self._lanes.start_first(proof)
+        self._stuck_seconds = max(STUCK_SECONDS, STUCK_BATCHES * max(proof.lane_seconds.values()))
+        try:
+            self.model = proof.checked(self._instruments)
+        except ParityMissed:
+            self._stop()
+            raise
+        found = proof.warm_up(self._cores, first.memory_bytes)
+        show(found, self._instruments)
+        return found
 
     def _show(self) -> None:
         count, info = self._instruments, self.model

@@ -10,6 +10,7 @@ import torch
 
 from embedding_service.engine import cuda_lane
 from embedding_service.engine.cpu_lane import CpuLane
+from embedding_service.engine.cpu_limit import cpu_limit_cores
 from embedding_service.engine.encoder import Encoder, load_encoder
 from embedding_service.engine.lane import Lane
 from embedding_service.engine.parts import Parts, make_ring
@@ -28,6 +29,9 @@ def torch_parts(settings: "ServerSettings") -> Parts:
     Raises:
         ModelUnavailable: with what to do about it.
     """
+    if settings.device != "cuda":
+        # Of this thread, as lanes do: all cores of the machine would be too many in a container.
+        torch.set_num_threads(max(1, int(cpu_limit_cores(settings.cpu_limit))))
     encoder = load_encoder(
         settings.model,
         settings.pretrained,
@@ -35,6 +39,7 @@ def torch_parts(settings: "ServerSettings") -> Parts:
         device=settings.device,
         preprocess=settings.preprocess,
         max_batch=settings.max_batch,
+        parity_check=settings.parity_check == "on",
     )
     on_gpu = encoder.device.type == "cuda"
     cv2.setNumThreads(1)  # parallelism is the decode pool's business
@@ -58,6 +63,8 @@ def torch_parts(settings: "ServerSettings") -> Parts:
         prepare_thread=lambda: torch.set_num_threads(1),
         memory_bytes=cuda_lane.memory_bytes if on_gpu else None,
         linger_seconds=GPU_LINGER_SECONDS if on_gpu else 0.0,
+        reference=encoder.reference,
+        preprocess=settings.preprocess,
     )
 
 

@@ -1,25 +1,34 @@
 """Warm-up: measure on this very machine what the tuner predicts from, before the first request.
 
-Lane seconds at two batch sizes give the law h(b) = h0 + h1 x b; a made photograph gives the decode
-seconds of an image and the memory of a typical request.
+Lane seconds by batch size give the law h(b) = h0 + h1 x b (the ends decide it, the sizes between
+show where it bends); a made photograph gives the decode seconds of an image and the memory of a
+typical request.
 """
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import simplejpeg
 
+from embedding_service.engine.lane import Lane
 from embedding_service.engine.ledger import TYPICAL_REQUEST_IMAGES
+from embedding_service.engine.parity import Vectors
+from embedding_service.engine.slots import SlotRing
 from embedding_service.imaging.prepare import prepare
 from embedding_service.imaging.profile import Profile
 from embedding_service.imaging.resample import Pixels, Resample
 
 SAMPLE_WIDTH, SAMPLE_HEIGHT = 1920, 1080
 _REPEATS: Final = 3
+LANE_BUDGET_SECONDS: Final = 1.5
+"""Time for batch sizes between the ends: those that no longer fit are left out."""
+
+SLOW_SECONDS: Final = 0.3
+"""A batch that takes this long is timed once: what its first run warms up is small beside it."""
 
 
 @functools.cache
@@ -55,6 +64,77 @@ def glue_seconds(profile: Profile, resample: Resample) -> float:
         for _ in range(_REPEATS)
     ]
     return min(times)
+
+
+def batch_sizes(max_batch: int) -> list[int]:
+    """Return the sizes to measure: powers of two and the largest batch itself."""
+    powers = {2**power for power in range(max_batch.bit_length())}
+    return sorted({size for size in powers if size < max_batch} | {max_batch})
+
+
+def lane_table(
+    run: Callable[[int], float], max_batch: int, budget_seconds: float = LANE_BUDGET_SECONDS
+) -> dict[int, float]:
+    """Return lane seconds by batch size, sorted.
+
+    The ends are always measured, the sizes between from small to large while the budget lasts.
+
+    Args:
+        run: computes one batch of this size and returns its seconds.
+        max_batch: the largest size.
+        budget_seconds: for everything but the ends.
+    """
+    found = {1: _lane_seconds(run, 1)}
+    if max_batch > 1:
+        found[max_batch] = _lane_seconds(run, max_batch)
+    left = budget_seconds
+    for size in batch_sizes(max_batch)[1:-1]:
+        expected = found[1] + (found[max_batch] - found[1]) * (size - 1) / (max_batch - 1)
+        left -= expected * (1 if expected > SLOW_SECONDS else 1 + _REPEATS)
+        if left < 0:
+            break
+        found[size] = _lane_seconds(run, size)
+    return dict(sorted(found.items()))
+
+
+def _lane_seconds(run: Callable[[int], float], size: int) -> float:
+    first = run(size)
+    if size > 1 and first > SLOW_SECONDS:
+        return first
+    return min(run(size) for _ in range(_REPEATS))
+
+
+def run_lane(lane: Lane, ring: SlotRing) -> Callable[[int], float]:
+    """Return what `lane_table` needs of a real lane; use it in the lane's own thread."""
+
+    def run(size: int) -> float:
+        slots = [ring.acquire() for _ in range(size)]
+        try:
+            return _timed(lambda: lane.run(slots, lambda: None), time.perf_counter)
+        finally:
+            ring.release(slots)
+
+    return run
+
+
+def through_lane(lane: Lane, ring: SlotRing, pixels: Sequence[Pixels], max_batch: int) -> Vectors:
+    """Return vectors float32 [pictures, dimensions] of pictures that go through slots and lane."""
+    return np.concatenate([_one_batch(lane, ring, batch) for batch in _batches(pixels, max_batch)])
+
+
+def _batches(pixels: Sequence[Pixels], most: int) -> Iterator[Sequence[Pixels]]:
+    for start in range(0, len(pixels), most):
+        yield pixels[start : start + most]
+
+
+def _one_batch(lane: Lane, ring: SlotRing, pixels: Sequence[Pixels]) -> Vectors:
+    slots = [ring.acquire() for _ in pixels]
+    try:
+        for slot, picture in zip(slots, pixels, strict=True):
+            ring.pixels[slot] = picture
+        return lane.run(slots, lambda: None).vectors
+    finally:
+        ring.release(slots)
 
 
 def permit_bytes(encoded: bytes, dimensions: int) -> float:

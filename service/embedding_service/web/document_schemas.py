@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from embedding_contract import tuning
+from embedding_contract.bottleneck import REMEDIES
 from embedding_contract.endpoints import ImageErrorCode
 
 Schema = dict[str, Any]
@@ -32,6 +33,15 @@ def _text(description: str) -> Schema:
 
 def _count(description: str, minimum: int = 0) -> Schema:
     return {"type": "integer", "minimum": minimum, "description": description}
+
+
+def _number(description: str) -> Schema:
+    return {"type": "number", "minimum": 0, "description": description}
+
+
+def _numbers(description: str) -> Schema:
+    numbers = {"type": "number", "minimum": 0}
+    return {"type": "object", "additionalProperties": numbers, "description": description}
 
 
 _VECTOR: Final[Schema] = {
@@ -101,6 +111,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         owned_by=_text("Always sluice"),
         pretrained=_text("Its weights"),
         precision=_text("Number format of the forward pass"),
+        precision_reason=_text("Why it is this one"),
         device=_text("Where it runs: cpu or cuda"),
         dimensions=_count("Numbers in a vector", 1),
         image_size={
@@ -110,6 +121,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
         context_length=_count("Tokens of a text at most", 1),
         max_batch=_count("Images in one forward pass at most", 1),
         meaningful={"type": "boolean", "description": "False for random weights"},
+        parity={
+            "anyOf": [_of("Parity"), {"type": "null"}],
+            "description": "What the self-test at start-up found; null where it is off",
+        },
+    ),
+    "Parity": _object(
+        "The worst figures of the golden images and texts",
+        cosine_min={"type": "number", "description": "Cosine with open_clip's own fp32 path"},
+        cosine_of=_text("Whose it is"),
+        pixel_difference_max={"type": "number", "description": "Mean difference, of 255"},
+        pixel_difference_of=_text("Whose it is"),
     ),
     "ModelList": _object(
         "OpenAI's list of models",
@@ -131,6 +153,42 @@ SCHEMAS: Final[dict[str, Schema]] = {
         requested=_of("Setting"),
         since={"type": "number", "description": "Seconds since the epoch"},
         rejected={"type": ["string", "null"], "description": "Why the last file was refused"},
+        suggested={
+            "anyOf": [_of("Setting"), {"type": "null"}],
+            "description": "The setting that follows from the warm-up",
+        },
+        warmup={
+            "anyOf": [_of("WarmUp"), {"type": "null"}],
+            "description": "What was measured before the first request",
+        },
+        activity={
+            "anyOf": [_of("Activity"), {"type": "null"}],
+            "description": "The last 30 seconds; null while there are less than 2",
+        },
+    ),
+    "WarmUp": _object(
+        "Measured before the first request",
+        lane_seconds=_numbers("Lane seconds of one batch, by its images"),
+        decode_seconds=_number("One full-HD JPEG on one thread"),
+        lane_bytes=_number("Device memory that one lane adds"),
+        permit_bytes=_number("Host memory that one permit adds"),
+    ),
+    "Activity": _object(
+        "What one pod did, and what limited it",
+        seconds=_number("Length of the window"),
+        requests_per_second=_number("Answered requests"),
+        images_per_second=_number("Images and texts"),
+        rejected=_number("Share of the requests that were refused or too late"),
+        in_flight=_number("Requests inside, mean"),
+        waiting=_number("Requests that waited for a permit, mean"),
+        shares={
+            "type": "object", "additionalProperties": {"type": ["number", "null"]},
+            "description": "Busy time over what there is; null where there is no such resource",
+        },
+        parts=_numbers("Where the time of one image goes, 1 together; empty without images"),
+        bottleneck={"type": "string", "enum": sorted(REMEDIES)},
+        message=_text("One sentence with its numbers"),
+        remedy=_text("What helps"),
     ),
     "Status": _object("One word, or what is wrong", status=_text("alive, ready, or why not")),
 }  # fmt: skip

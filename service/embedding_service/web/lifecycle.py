@@ -111,23 +111,25 @@ class Lifecycle:
         return pipeline
 
     async def _serve(self, pipeline: Engine, http: asyncio.Task[None]) -> None:
-        settings = self._settings
+        settings, warmup = self._settings, pipeline.warmup
         watch = TuningWatch(
             pipeline,
             self._instruments,
             directory=settings.tuning_directory,
             pod_name=settings.pod_name,
-            initial=settings.initial,
+            initial=settings.started_with(warmup.suggested) if warmup else settings.initial,
         )
         await watch.look()  # ready means: on the generation that is there
         self._serving.serve(pipeline, watch)
         _log.info("ready", extra={"model": pipeline.model.name, "device": pipeline.model.device})
         watching = asyncio.create_task(watch.run())
+        ticking = asyncio.create_task(self._serving.activity.run())
         try:
             await self._first_of(http)
             await self._leave(http)
         finally:
             watching.cancel()
+            ticking.cancel()
 
     async def _leave(self, http: asyncio.Task[None]) -> None:
         """Drop out of the endpoints first, then finish what was admitted."""

@@ -9,13 +9,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from embedding_contract.endpoints import EMBED_PATH, MODELS_PATH, OPENAI_PATH, TUNING_PATH
-from embedding_contract.report import report_to_mapping
-from embedding_contract.tuning import Setting, setting_to_mapping
 from embedding_service.web.answers import JSON, NPY
 from embedding_service.web.claim import HEADER_PARAMETERS
 from embedding_service.web.document import refusals, shown
 from embedding_service.web.openai import answer_embeddings, check_model
 from embedding_service.web.schemas import EmbeddingsRequest, NamesRequest
+from embedding_service.web.self_report import (
+    MODEL_EXAMPLE,
+    TUNING_EXAMPLE,
+    model_card,
+    tuning_document,
+)
 from embedding_service.web.serving import Serving
 from embedding_service.web.uploads import answer_embed
 
@@ -131,7 +135,7 @@ def report_routes(serving: Serving) -> APIRouter:
         summary="The loaded model",
         response_class=Response,
         responses={
-            200: shown("ModelList", "One model", {"object": "list", "data": [_MODEL_EXAMPLE]}),
+            200: shown("ModelList", "One model", {"object": "list", "data": [MODEL_EXAMPLE]}),
             **refusals(401),
         },
     )
@@ -139,8 +143,11 @@ def report_routes(serving: Serving) -> APIRouter:
         """OpenAI's list of models, with what this server adds about its one model.
 
         `meaningful` is false for seeded random weights: their vectors mean nothing.
+        `precision_reason` says why the weights have this number format. `parity` is what the
+        self-test at start-up found: worst cosine with open_clip's own fp32 path, worst mean pixel
+        difference of 255, and of which golden image or text; null where it is off.
         """
-        return _json({"object": "list", "data": [_model_card(serving)]})
+        return _json({"object": "list", "data": [model_card(serving)]})
 
     @router.get(
         f"{MODELS_PATH}/{{model:path}}",
@@ -148,44 +155,36 @@ def report_routes(serving: Serving) -> APIRouter:
         response_class=Response,
         openapi_extra={"parameters": [_MODEL]},
         responses={
-            200: shown("Model", "The loaded model", _MODEL_EXAMPLE),
+            200: shown("Model", "The loaded model", MODEL_EXAMPLE),
             **refusals(401, 404),
         },
     )
     async def model(request: Request) -> Response:
         """The card of the loaded model, by its name; any other name is not found."""
         check_model(request.path_params["model"], serving.embedder)
-        return _json(_model_card(serving))
+        return _json(model_card(serving))
 
     @router.get(
         TUNING_PATH,
-        summary="The setting in force",
+        summary="The setting in force, and what this pod knows about itself",
         response_class=Response,
-        responses={200: shown("TuningReport", "What this pod runs", _TUNING_EXAMPLE)},
+        responses={200: shown("TuningReport", "What this pod runs", TUNING_EXAMPLE)},
     )
     async def tuning() -> Response:
-        """What is in force, since when, of which generation, and what was refused."""
-        return _json(report_to_mapping(serving.reporter.report))
+        """What is in force, since when, of which generation, and what was refused.
+
+        `suggested` is the setting that follows from `warmup`: lane seconds by batch size, decode
+        seconds of a full-HD JPEG, bytes that a lane and a permit add.
+
+        `activity` judges the last 30 seconds under the setting in force; null while that is too
+        short. `shares` are busy time over what there is (cpu: of the container's limit), null where
+        there is no such resource. `parts` say where the time of one image goes: waiting for a
+        permit, fetch, decode, queue (for a decode thread and a lane), copy in, compute, copy out,
+        serialise. `bottleneck`, `message` and `remedy` are the operator's words and thresholds.
+        """
+        return _json(tuning_document(serving))
 
     return router
-
-
-def _model_card(serving: Serving) -> dict[str, object]:
-    model = serving.embedder.model
-    return {
-        "id": model.name,
-        "object": "model",
-        "created": int(serving.started_at),
-        "owned_by": "sluice",
-        "pretrained": model.pretrained,
-        "precision": model.precision,
-        "device": model.device,
-        "dimensions": model.dimensions,
-        "image_size": list(model.image_size),
-        "context_length": model.context_length,
-        "max_batch": model.max_batch,
-        "meaningful": model.meaningful,
-    }
 
 
 def _embed_answer() -> dict[str, Any]:
@@ -219,27 +218,4 @@ _OPENAI_EXAMPLE: Final = {
 _EMBED_EXAMPLE: Final = {
     "embeddings": {"cat.jpg": [0.12, -0.08]},
     "errors": {"notes.jpg": {"code": "not_an_image", "message": "the file is text"}},
-}
-_MODEL_EXAMPLE: Final = {
-    "id": "ViT-B-32",
-    "object": "model",
-    "created": 1760000000,
-    "owned_by": "sluice",
-    "pretrained": "laion2b_s34b_b79k",
-    "precision": "bf16",
-    "device": "cuda",
-    "dimensions": 512,
-    "image_size": [224, 224],
-    "context_length": 77,
-    "max_batch": 32,
-    "meaningful": True,
-}
-_SETTING_EXAMPLE: Final = setting_to_mapping(Setting(4, 8, 6, "cpu"))
-_TUNING_EXAMPLE: Final = {
-    "pod": "clip-6d9f-abcde",
-    "generation": 7,
-    "setting": _SETTING_EXAMPLE,
-    "requested": _SETTING_EXAMPLE,
-    "since": 1760000000.5,
-    "rejected": "generation 6 is an older generation than 7, which is in force",
 }

@@ -10,11 +10,13 @@ from embedding_contract.report import TuningReport
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.model_info import ModelInfo
 from embedding_service.engine.pipeline import Vector
+from embedding_service.engine.starting import WarmUp
 from embedding_service.engine.terms import Terms
 from embedding_service.errors import Draining, ImageFailure, ServiceError
 from embedding_service.metrics import Instruments
 from embedding_service.settings import ServerSettings
 from embedding_service.sources.reading import Sources
+from embedding_service.web.activity_watch import ActivityWatch
 from embedding_service.web.keys import KeyRing
 from embedding_service.web.trace import Trace
 from embedding_service.web.tracing import Tracing
@@ -36,6 +38,10 @@ class Embedder(Protocol):
     @property
     def admission(self) -> Admission:
         """Who may come in."""
+
+    @property
+    def warmup(self) -> WarmUp | None:
+        """What the warm-up measured and suggests."""
 
     async def embed_images(
         self, images: Sequence[bytes | ImageFailure], terms: Terms
@@ -80,6 +86,7 @@ class Serving:
         self.tracing = tracing
         self.instruments = instruments
         self.started_at = time.time()
+        self.activity = ActivityWatch(instruments)
         self.sources = Sources(settings, lambda seconds: instruments.stage("fetch", seconds))
         self.keys = None if settings.api_keys_file is None else KeyRing(settings.api_keys_file)
         self._phase = Phase.LOADING

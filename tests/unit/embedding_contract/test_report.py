@@ -24,6 +24,11 @@ def test_a_report_survives_the_wire(report: TuningReport) -> None:
     assert parse_report(json.loads(json.dumps(report_to_mapping(report)))) == report
 
 
+def test_what_a_server_adds_to_its_report_is_no_fault() -> None:
+    document = report_to_mapping(REPORT) | {"activity": {"bottleneck": "CPUBound"}, "new": [1]}
+    assert parse_report(document) == REPORT
+
+
 @pytest.mark.parametrize("field", ["setting", "requested", "since"])
 def test_a_report_without_a_part_is_not_a_report(field: str) -> None:
     document = report_to_mapping(REPORT)

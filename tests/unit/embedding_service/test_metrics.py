@@ -37,6 +37,7 @@ def show_everything(instruments: Instruments) -> None:
     instruments.warmup_decode("cpu", 0.5)
     instruments.build_info("1.0", "model", "fp32", "cpu")
     instruments.gpu(lambda: (1, 2), lambda: 0.5)
+    instruments.parity(0.9999, 0.2)
 
 
 def test_every_metric_of_the_contract_appears_with_its_labels_and_nothing_else(
@@ -53,6 +54,15 @@ def test_on_a_cpu_the_gpus_metrics_are_absent_not_zero(
     registry: CollectorRegistry, instruments: Instruments
 ) -> None:
     assert not {metric.name for metric in contract.GPU_ONLY} & set(scrape(registry))
+
+
+def test_before_the_self_test_its_metrics_are_absent_not_zero(
+    registry: CollectorRegistry, instruments: Instruments
+) -> None:
+    assert not {metric.name for metric in contract.WITH_PARITY_CHECK} & set(scrape(registry))
+    instruments.parity(0.9995, 0.25)
+    assert registry.get_sample_value("embedding_parity_cosine_min") == 0.9995
+    assert registry.get_sample_value("embedding_parity_pixel_difference_max") == 0.25
 
 
 def test_closed_label_sets_are_there_from_the_start(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embedding_contract.endpoints import Environment
+from embedding_contract.tuning import Setting
 from embedding_service.settings import ServerSettings, SettingsError, describe_settings
 
 LEAST = {Environment.MODEL: "ViT-B-32", Environment.PRETRAINED: "openai"}
@@ -41,6 +42,8 @@ def test_a_missing_variable_is_named(missing: str) -> None:
         (Environment.PORT, "70000", "a whole number from 0 to 65535"),
         (Environment.NUM_STREAMS, "0", "a whole number from 1 to 32"),
         (Environment.SEMAPHORE_SIZE, "1.5", "a whole number from 1 to 1024"),
+        (Environment.SEMAPHORE_SIZE, "0", "a whole number from 1 to 1024, or auto"),
+        (Environment.PARITY_CHECK, "maybe", "on, off"),
         (Environment.PRECISION, "int4", "auto, fp32, bf16, fp16, tf32"),
         (Environment.DEVICE, "tpu", "auto, cpu, cuda"),
         (Environment.DECODE_DEVICE, "cuda", "auto, cpu, gpu"),
@@ -76,6 +79,16 @@ def test_values_are_read_as_what_they_are() -> None:
     assert settings.initial.num_streams == 4
     listed = read(EMBEDDING_OBJECT_PREFIXES=" s3://albums/2024 , ,gs://photos/")
     assert listed.object_prefixes == ("s3://albums/2024/", "gs://photos/")
+
+
+def test_a_knob_that_is_auto_takes_the_suggestion_and_a_given_one_does_not() -> None:
+    suggested = Setting(2, 7, 16, "cpu")
+    assert read().started_with(suggested) == read().initial == Setting(1, 4)
+    both = read(EMBEDDING_NUM_STREAMS="auto", EMBEDDING_SEMAPHORE_SIZE="auto")
+    assert both.initial == Setting(1, 4), "until the warm-up has measured"
+    assert both.started_with(suggested) == Setting(2, 7)
+    one = read(EMBEDDING_NUM_STREAMS="3", EMBEDDING_SEMAPHORE_SIZE="auto")
+    assert one.started_with(suggested) == Setting(3, 7)
 
 
 def test_a_cpu_limit_of_zero_is_no_limit() -> None:

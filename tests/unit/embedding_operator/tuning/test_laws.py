@@ -37,6 +37,12 @@ def test_the_shape_of_a_lane_comes_from_two_warm_up_batches() -> None:
     assert found.slope == pytest.approx(0.001)
 
 
+def test_batch_sizes_between_the_ends_do_not_change_the_shape_of_a_lane() -> None:
+    found = worked_out(Figures(lane_seconds={1: 0.003, 2: 0.02, 8: 0.001, 16: 0.03, 32: 0.034}))
+    assert found.fixed == pytest.approx(0.002)
+    assert found.slope == pytest.approx(0.001)
+
+
 def test_the_bounds_are_what_there_is_over_the_demand() -> None:
     bounds = capacity(worked_out(FULL), Point(2, 8, 4)).bounds
     assert bounds["cpu"] == pytest.approx(0.985 * 100 / 0.5)

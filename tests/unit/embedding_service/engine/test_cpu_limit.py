@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from embedding_service.engine.cpu_limit import cpu_limit_cores, throttled_seconds
+from embedding_service.engine.cpu_limit import (
+    cpu_limit_cores,
+    memory_limit_bytes,
+    throttled_seconds,
+)
 
 
 def write(path: Path, text: str) -> None:
@@ -42,3 +46,16 @@ def test_throttling_is_read_in_seconds(tmp_path: Path) -> None:
     assert throttled_seconds(tmp_path) == 2.5
     write(tmp_path / "cpu.stat", "usage_usec 9\nthrottled_usec 1500000\n")
     assert throttled_seconds(tmp_path) == 1.5
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_the_memory_limit_is_the_containers(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, "1048576\n")
+    assert memory_limit_bytes(tmp_path) == 1048576
+
+
+@pytest.mark.parametrize("text", ["max\n", f"{2**63 - 4096}\n", ""])
+def test_without_a_memory_limit_the_machines_memory_counts(tmp_path: Path, text: str) -> None:
+    write(tmp_path / "memory.max", text)
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory_limit_bytes(tmp_path) == machine

@@ -7,6 +7,8 @@ import pytest
 
 from embedding_contract import metrics
 from embedding_contract.report import parse_report
+from embedding_contract.tuning import Setting
+from embedding_service.engine.starting import WarmUp, WarmupTables
 from fakes.web import FixedReporter, Web, error_of, web_with
 
 
@@ -61,13 +63,51 @@ def test_a_model_that_is_warm_too_late_does_not_become_ready() -> None:
 
 def test_the_metrics_page_shows_every_metric_of_the_contract(web: Web) -> None:
     text = web.ask("GET", "/metrics").text
-    expected = [metric for metric in metrics.ALL if metric not in metrics.GPU_ONLY]
+    absent = (*metrics.GPU_ONLY, *metrics.WITH_PARITY_CHECK)
+    expected = [metric for metric in metrics.ALL if metric not in absent]
     assert [m.name for m in expected if f"# TYPE {m.name} {m.kind}" not in text] == []
 
 
 def test_the_tuning_report_is_the_contracts(web: Web) -> None:
     report = parse_report(json.loads(web.ask("GET", "/v1/tuning").content))
     assert (report.pod, report.generation) == ("pod-a", None)
+
+
+def test_the_tuning_report_adds_what_the_pod_knows_about_itself() -> None:
+    web = web_with()
+    web.pipeline.warmup = WarmUp(WarmupTables({1: 0.01, 32: 0.2}, 0.005), Setting(1, 3, 2, "cpu"))
+    web.instruments.cpu(4.0, lambda: 0.0)
+    web.serving.activity._clock = iter([10.0, 20.0]).__next__
+    web.serving.activity.tick()
+    document = json.loads(web.ask("GET", "/v1/tuning").content)
+    assert parse_report(document).setting == web.serving.reporter.report.setting
+    assert document["suggested"]["semaphoreSize"] == 3
+    assert document["warmup"]["lane_seconds"] == {"1": 0.01, "32": 0.2}
+    assert document["activity"]["seconds"] == 10.0
+    assert document["activity"]["bottleneck"] == "ClientLimited"
+    assert document["activity"]["shares"]["gpu"] is None
+
+
+def test_before_there_is_a_window_nothing_is_judged(web: Web) -> None:
+    document = json.loads(web.ask("GET", "/v1/tuning").content)
+    assert (document["activity"], document["warmup"], document["suggested"]) == (None, None, None)
+
+
+def test_the_example_of_the_tuning_report_has_the_keys_of_the_answer() -> None:
+    web = web_with()
+    web.pipeline.warmup = WarmUp(WarmupTables({1: 0.01}, 0.005), Setting(1, 3, 2, "cpu"))
+    web.serving.activity._clock = iter([10.0, 20.0]).__next__
+    web.serving.activity.tick()
+    answer = json.loads(web.ask("GET", "/v1/tuning").content)
+    document = web.ask("GET", "/openapi.json").json()
+    content = document["paths"]["/v1/tuning"]["get"]["responses"]["200"]["content"]
+    example = content["application/json"]["example"]
+    assert parse_report(example).generation == 7
+    assert set(example) == set(answer)
+    for part in ("activity", "warmup", "suggested"):
+        assert set(example[part]) == set(answer[part]), part
+    assert set(example["activity"]["shares"]) == set(answer["activity"]["shares"])
+    assert sum(example["activity"]["parts"].values()) == pytest.approx(1)
 
 
 def test_the_model_says_what_it_is(web: Web) -> None:
