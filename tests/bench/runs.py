@@ -151,7 +151,6 @@ def settings_of(
         Environment.QUEUE_TIMEOUT_SECONDS: "600",
         Environment.MAX_REQUEST_BYTES: str(512 * 1024 * 1024),
     }
-    if knobs is not None:
-        chosen[Environment.NUM_STREAMS] = str(knobs.num_streams)
-        chosen[Environment.SEMAPHORE_SIZE] = str(knobs.semaphore_size)
+    chosen[Environment.NUM_STREAMS] = "auto" if knobs is None else str(knobs.num_streams)
+    chosen[Environment.SEMAPHORE_SIZE] = "auto" if knobs is None else str(knobs.semaphore_size)
     return chosen

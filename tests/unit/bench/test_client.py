@@ -78,7 +78,7 @@ def test_good_answers_are_counted_with_cpu_time_and_vectors(files: list[str]) ->
     assert all(2 <= images <= 4 for _, _, images in result.completed)
     assert all(0 <= ended <= result.window for ended, _, _ in result.completed)
     assert result.client_cpu > 0
-    assert result.machine_cpu > 0
+    assert result.machine_cpu >= 0  # the kernel counts in hundredths of a second
     assert set(result.vectors) <= {0, 1, 2}
     assert result.lowest_agreement == pytest.approx(1.0)
 
