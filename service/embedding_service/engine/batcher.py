@@ -1,16 +1,24 @@
 """The batcher: decoded images of all requests wait here; a free lane takes what is ready.
 
-Live images come first, see `lines`. It does not linger on a CPU: waiting for company is a loss
-there. On a GPU it may wait a few hundred microseconds, and only while another lane keeps the device
-busy anyway.
+Live images come first, see `lines`. Waiting for company must not leave the device idle: a GPU lane
+waits a few hundred microseconds, and only while another lane keeps the GPU busy; a CPU lane waits
+only while every core decodes, see `cpu_share`.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from embedding_service.engine.job import Item, everybody_gone
 from embedding_service.engine.lines import TwoLines
+
+PATIENCE_SECONDS: Final = 0.05
+"""Longest wait for company on a CPU. Images that cannot be read never arrive, and tell nobody."""
+
+
+def _no_company(ready: int, live: bool) -> bool:
+    return False
 
 
 class Batcher:
@@ -24,16 +32,19 @@ class Batcher:
         linger_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         abandoned: Callable[[Item, float], bool] = everybody_gone,
+        wants_company: Callable[[int, bool], bool] = _no_company,
     ) -> None:
         """Take at most `limit` items a batch; `dropped` gets the slots of abandoned ones.
 
-        `abandoned(item, now)` says whether nobody waits for an image any more.
+        `abandoned(item, now)` says whether nobody waits for an image any more;
+        `wants_company(ready, live)` whether a lane should wait for a larger batch.
         """
         self._limit = limit
         self._dropped = dropped
         self._linger_seconds = linger_seconds
         self._clock = clock
         self._abandoned = abandoned
+        self._wants_company = wants_company
         self._ready: TwoLines[Item] = TwoLines()
         self._change = threading.Condition()
         self._busy_lanes = 0
@@ -73,6 +84,7 @@ class Batcher:
                     self._change.notify()  # the news may have been for a lane that stays
                     return []
                 self._linger()
+                self._wait_for_company(retired)
                 batch = self._pop()
                 if batch:
                     self._busy_lanes += 1
@@ -109,6 +121,21 @@ class Batcher:
             left = deadline - self._clock()
             if left <= 0 or not self._change.wait(left):
                 return
+
+    def _wait_for_company(self, retired: Callable[[], bool]) -> None:
+        """Each image that becomes ready lets the lane look again."""
+        deadline: float | None = None
+        while self._may_wait() and not retired():
+            now = self._clock()
+            deadline = now + PATIENCE_SECONDS if deadline is None else deadline
+            if now >= deadline or not self._change.wait(deadline - now):
+                return
+
+    def _may_wait(self) -> bool:
+        ready = len(self._ready)
+        if self._closed or not 0 < ready < self._limit:
+            return False
+        return self._wants_company(ready, self._ready.has("live"))
 
     def _pop(self) -> list[Item]:
         batch: list[Item] = []

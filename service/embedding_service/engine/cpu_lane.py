@@ -9,7 +9,7 @@ import torch
 
 from embedding_service.engine.encoder import Encoder
 from embedding_service.engine.lane import LaneResult
-from embedding_service.engine.slots import SlotRing
+from embedding_service.engine.slots import SlotRing, runs
 
 
 class CpuLane:
@@ -34,17 +34,28 @@ class CpuLane:
     def run(self, slots: Sequence[int], copied: Callable[[], None]) -> LaneResult:
         """Compute one batch on this thread and torch's helpers of it."""
         started = time.perf_counter()
-        pixels = self._pixels[list(slots)]
-        copied()
+        pixels, lent = self._batch(slots)
+        if not lent:
+            copied()
         computing, processor = time.perf_counter(), time.thread_time()
         with torch.inference_mode():
             vectors = self._encoder.encode_pixels(pixels)
+        if lent:
+            copied()
         unlocked = time.thread_time() - processor
         done = time.perf_counter()
         result = np.array(vectors.numpy(), np.float32)
         return LaneResult(
             result, computing - started, done - computing, time.perf_counter() - done, unlocked
         )
+
+    def _batch(self, slots: Sequence[int]) -> tuple[torch.Tensor, bool]:
+        """Return uint8 [batch, H, W, 3], and whether it still lies in its slots."""
+        pieces = runs(slots)
+        if len(pieces) > 1:
+            return self._pixels[list(slots)], False
+        _, first, count = pieces[0]
+        return self._pixels[first : first + count], True
 
     def memory_bytes(self) -> int:
         """Return how much this process grew since the lane started; on a CPU a first guess."""

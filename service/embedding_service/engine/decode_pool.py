@@ -55,6 +55,11 @@ class DecodePool:
         return len(self._threads)
 
     @property
+    def pending(self) -> bool:
+        """Images wait for a thread."""
+        return len(self._jobs) > 0
+
+    @property
     def busy(self) -> int:
         """Threads that decode at this moment, without those that wait for a slot."""
         return len(self._busy_since)

@@ -44,6 +44,10 @@ class TwoLines(Generic[_One]):
         """Return how many wait."""
         return len(self._lines["live"]) + len(self._lines["bulk"])
 
+    def has(self, priority: Priority) -> bool:
+        """Say whether somebody of this class waits."""
+        return bool(self._lines[priority])
+
     def __iter__(self) -> Iterator[_One]:
         """Go through all that wait."""
         yield from self._lines["live"]

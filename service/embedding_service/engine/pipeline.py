@@ -22,7 +22,7 @@ from embedding_service.engine import cpu_limit, warmup
 from embedding_service.engine.admission import Admission
 from embedding_service.engine.batcher import Batcher
 from embedding_service.engine.busy_union import BusyUnion
-from embedding_service.engine.cpu_share import lane_threads
+from embedding_service.engine.cpu_share import decoding_now, lane_threads, wants_company
 from embedding_service.engine.deadline import before
 from embedding_service.engine.decode_pool import DecodePool
 from embedding_service.engine.decoding import Decoding
@@ -98,6 +98,7 @@ class Pipeline:
             parts.ring.release,
             linger_seconds=parts.linger_seconds,
             abandoned=self._sharing.abandoned,
+            wants_company=self._wants_company,
         )
         self._decoding = Decoding(
             self._pixels,
@@ -240,7 +241,19 @@ class Pipeline:
 
     def _lane_threads(self) -> int:
         """Return the CPU threads for a lane's next batch."""
-        return lane_threads(self._cores, self._setting.num_streams, self._pool.busy)
+        return lane_threads(self._cores, self._setting.num_streams, self._decoding_now())
+
+    def _wants_company(self, ready: int, live: bool) -> bool:
+        """Say whether a lane on a CPU should leave so small a batch for a moment."""
+        if self.model.device != "cpu":
+            return False
+        return wants_company(
+            self._cores, self._decoding_now(), ready, pending=self._pool.pending, live=live
+        )
+
+    def _decoding_now(self) -> int:
+        pool = self._pool
+        return decoding_now(pool.workers, pool.busy, self._parts.ring.waiting, pending=pool.pending)
 
     def _pixels(self, data: bytes) -> Pixels:
         """Return uint8 [H, W, 3] as the model wants it.

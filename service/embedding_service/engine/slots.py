@@ -36,6 +36,7 @@ class SlotRing:
         self._taken: set[int] = set()
         self._change = threading.Condition()
         self._closed = False
+        self._waiting = 0
 
     @property
     def count(self) -> int:
@@ -46,6 +47,11 @@ class SlotRing:
     def free(self) -> int:
         """Slots that nobody holds."""
         return len(self._free)
+
+    @property
+    def waiting(self) -> int:
+        """Threads that wait for a slot."""
+        return self._waiting
 
     def acquire(self) -> int:
         """Take the next slot; wait for one when all are taken.
@@ -64,7 +70,11 @@ class SlotRing:
             SlotsClosed: the ring was closed.
         """
         with self._change:
-            self._change.wait_for(lambda: self._free or self._closed or pointless())
+            self._waiting += 1
+            try:
+                self._change.wait_for(lambda: self._free or self._closed or pointless())
+            finally:
+                self._waiting -= 1
             if self._closed:
                 raise SlotsClosed
             if not self._free or pointless():

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from embedding_contract import metrics as contract
 from embedding_contract.metrics import Metric
@@ -25,14 +26,14 @@ from embedding_contract.tuning import Setting, TuningFile, dump_tuning
 from embedding_service import metrics as instruments
 from embedding_service.engine import cpu_limit
 from embedding_service.engine.lane import Lane, LaneResult
-from embedding_service.engine.pipeline import Pipeline
+from embedding_service.engine.pipeline import Pipeline, build_pipeline
 from embedding_service.engine.simulated_lane import SimulatedLane
 from embedding_service.engine.slots import SlotRing
 from embedding_service.retune import TuningWatch
 from fakes.promtool import complaints, promtool
 from fakes.simulated_server import DIMENSIONS, simulated_web
 from fakes.waiting import until
-from fakes.web import Web, over_socket
+from fakes.web import Web, over_socket, settings_with
 from load.photographs import photographs
 
 URL = "/v1/embeddings"
@@ -96,6 +97,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setattr(instruments, "CPU_WINDOW_SECONDS", 0.0)
         with simulated_web(on_gpu=True, semaphore_size=1, queue_size=1) as (pipeline, web):
             yield Server(pipeline, web, folder)
+
+
+def parity(server: Server) -> None:
+    """Simulated lanes have no reference to compare with: this one takes the real tiny model."""
+    registry = CollectorRegistry()
+    real = settings_with(model="sluice-tiny", pretrained="random:0", parity_check="on")
+    assert registry.get_sample_value(contract.PARITY_COSINE_MIN.name) is None
+    asyncio.run(build_pipeline(real, instruments.Instruments(registry)).close())
+    assert 0.999 <= (registry.get_sample_value(contract.PARITY_COSINE_MIN.name) or 0) <= 1.0001
+    difference = registry.get_sample_value(contract.PARITY_PIXEL_DIFFERENCE_MAX.name)
+    assert difference is not None
+    assert 0 < difference <= 1.5
 
 
 def every_outcome(server: Server) -> None:
@@ -318,6 +331,8 @@ MOVES: dict[Metric, Callable[[Server], None]] = {
     contract.WARMUP_DECODE_SECONDS: shows(contract.WARMUP_DECODE_SECONDS, 1e-6, device="cpu"),
     contract.WARMUP_LANE_BYTES: shows(contract.WARMUP_LANE_BYTES, 2**20),
     contract.WARMUP_PERMIT_BYTES: shows(contract.WARMUP_PERMIT_BYTES, 1.0),
+    contract.PARITY_COSINE_MIN: parity,
+    contract.PARITY_PIXEL_DIFFERENCE_MAX: parity,
     contract.TUNING_GENERATION: setting,
     contract.TUNING_REJECTIONS: rejections,
     contract.BUILD_INFO: build,

@@ -1,4 +1,4 @@
-"""A lane takes what is ready, across requests, and never waits for company on a CPU."""
+"""A lane takes what is ready, across requests; on a CPU it waits for company only on busy cores."""
 
 import asyncio
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedding_service.engine.batcher import Batcher
+from embedding_service.engine.batcher import PATIENCE_SECONDS, Batcher
 from embedding_service.engine.job import Item, Job
 
 
@@ -116,3 +116,61 @@ def test_on_a_gpu_a_lane_waits_for_company_only_while_another_is_busy(
     fill(batcher, job(loop), [2])
     assert len(batcher.take(never)) == 1
     assert len(looks) == 2
+
+
+def test_a_lane_waits_for_the_company_that_is_worth_it(loop: asyncio.AbstractEventLoop) -> None:
+    asked: list[int] = []
+
+    def until_three(ready: int, live: bool) -> bool:
+        asked.append(ready)
+        if ready == 1:
+            waits.set()
+        return ready < 3
+
+    waits = threading.Event()
+    batcher = Batcher(8, lambda slots: None, wants_company=until_three, clock=lambda: 0.0)
+    fill(batcher, job(loop), [0])
+    taken: list[list[Item]] = []
+    lane = threading.Thread(target=lambda: taken.append(batcher.take(never)))
+    lane.start()
+    assert waits.wait(20)
+    fill(batcher, job(loop), [1, 2])
+    lane.join(20)
+    assert [item.slot for item in taken[0]] == [0, 1, 2]
+    assert asked[0] == 1
+
+
+def test_company_that_never_comes_is_not_waited_for_long(loop: asyncio.AbstractEventLoop) -> None:
+    now = iter([0.0, PATIENCE_SECONDS])
+    batcher = Batcher(
+        8, lambda slots: None, wants_company=lambda ready, live: True, clock=lambda: next(now)
+    )
+    fill(batcher, job(loop), [0])
+    assert [item.slot for item in batcher.take(never)] == [0]
+
+
+@pytest.mark.parametrize("ending", ["close", "full", "retired"])
+def test_nobody_waits_for_company_when(loop: asyncio.AbstractEventLoop, ending: str) -> None:
+    batcher = Batcher(2, lambda slots: None, wants_company=lambda ready, live: True)
+    fill(batcher, job(loop), [0, 1] if ending == "full" else [0])
+    if ending == "close":
+        batcher.close()
+    looks = iter([False, False, True, True])
+    retired = never if ending != "retired" else lambda: next(looks)
+    assert len(batcher.take(retired)) == (2 if ending == "full" else 1)
+
+
+def test_a_live_image_is_told_apart(loop: asyncio.AbstractEventLoop) -> None:
+    asked: list[bool] = []
+
+    def note(ready: int, live: bool) -> bool:
+        asked.append(live)
+        return False
+
+    batcher = Batcher(8, lambda slots: None, wants_company=note)
+    owner = job(loop)
+    batcher.put(Item([(owner, 0)], "bulk", 0))
+    batcher.take(never)
+    batcher.put(Item([(owner, 1)], "live", 0))
+    batcher.take(never)
+    assert asked == [False, True]
