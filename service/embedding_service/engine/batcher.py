@@ -55,6 +55,11 @@ class Batcher:
         """Items that are ready and not taken."""
         return len(self._ready)
 
+    def limit(self, images: int) -> None:
+        """Take at most so many images a batch from now on."""
+        with self._change:
+            self._limit = images
+
     def put(self, item: Item) -> None:
         """Add one decoded image; one that nobody wants any more only gives its slot back."""
         with self._change:

@@ -35,7 +35,7 @@ from embedding_service.engine.parts import Parts
 from embedding_service.engine.proof import Proof, show
 from embedding_service.engine.sharing import make_sharing
 from embedding_service.engine.slots import Pixels
-from embedding_service.engine.starting import WarmUp
+from embedding_service.engine.starting import WarmUp, best_batch
 from embedding_service.engine.terms import Terms
 from embedding_service.engine.texts import TextThread
 from embedding_service.errors import (
@@ -305,6 +305,7 @@ class Pipeline:
         except ParityMissed:
             self._stop()
             raise
+        self._batcher.limit(best_batch(proof.lane_seconds))
         found = proof.warm_up(self._cores, first.memory_bytes)
         show(found, self._instruments)
         return found

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from embedding_contract import tuning
 from embedding_contract.tuning import Setting
-from embedding_service.engine.starting import WarmupTables, starting_setting
+from embedding_service.engine.starting import WarmupTables, best_batch, starting_setting
 
 MEBIBYTE = 2.0**20
 GIBIBYTE = 2.0**30
@@ -53,6 +53,21 @@ def test_permits_stay_inside_the_memory() -> None:
 
 def test_a_part_of_a_core_still_gets_a_thread() -> None:
     assert starting_setting(on_cpu(), 0.25, None).decode_workers == 1
+
+
+def test_the_best_batch_is_where_an_image_costs_least() -> None:
+    assert best_batch({1: 0.046, 8: 0.293, 16: 0.58, 32: 1.33}) == 16
+    assert best_batch({1: 0.0011, 16: 0.0017, 32: 0.0023}) == 32
+
+
+def test_of_batches_about_as_good_the_largest_is_taken() -> None:
+    assert best_batch({1: 0.002, 8: 0.01016, 16: 0.0197, 32: 0.0397}) == 32
+
+
+@given(st.dictionaries(st.integers(1, 1024), st.floats(1e-6, 1e4), min_size=1))
+def test_the_best_batch_was_measured_and_none_is_much_better(table: dict[int, float]) -> None:
+    best = best_batch(table)
+    assert all(table[best] / best <= 1.031 * table[size] / size for size in table)
 
 
 seconds = st.floats(0, 1e4)
