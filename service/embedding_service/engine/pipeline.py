@@ -82,12 +82,7 @@ class Pipeline:
         self._retuning = threading.Lock()
         self._setting = self._resolve(settings.initial)
         images_per_permit = TYPICAL_REQUEST_IMAGES if settings.admit_by == "images" else None
-        self.admission = Admission(
-            self._setting.semaphore_size,
-            settings.queue_size,
-            images_per_permit=images_per_permit,
-            waited=lambda seconds: instruments.waited("fetch", seconds),
-        )
+        self.admission = self._make_admission(settings.queue_size, images_per_permit)
         self._sharing = make_sharing(
             in_flight=settings.share_identical,
             cache_bytes=settings.cache_bytes,
@@ -130,6 +125,14 @@ class Pipeline:
         if settings.started_with(self.warmup.suggested) != settings.initial:
             self.retune(settings.started_with(self.warmup.suggested))
         self._show()
+
+    def _make_admission(self, queue_size: int, images_per_permit: int | None) -> Admission:
+        return Admission(
+            self._setting.semaphore_size,
+            queue_size,
+            images_per_permit=images_per_permit,
+            waited=lambda seconds: self._instruments.waited("fetch", seconds),
+        )
 
     # What web/ uses
 
