@@ -69,7 +69,7 @@ def test_a_crash_a_hang_a_fault_and_waste_are_noticed(
         "    return 'fine'\n"
         "bad = targets.Target('bad', lambda: (b'ab', b'cde'), run, 1)\n"
         "child.target_named = lambda name: bad\n"
-        "child.CASE_CPU_SECONDS = 0.5\n"
+        "child.CASE_CPU_SECONDS = 2.0\n"
         "child.main()\n"
     )
     monkeypatch.setattr("fuzz.runner.MODULES", (str(tmp_path), *filter(None, sys.path)))
