@@ -73,12 +73,13 @@ def order(url: str, files: list[str]) -> Order:
 def test_good_answers_are_counted_with_cpu_time_and_vectors(files: list[str]) -> None:
     with serving(whole) as url:
         result = run(order(url, files))
+        # The kernel counts in hundredths of a second: one short window may hold none.
+        assert result.machine_cpu or any(run(order(url, files)).machine_cpu for _ in range(10))
     assert result.failed == 0
     assert result.completed
     assert all(2 <= images <= 4 for _, _, images in result.completed)
     assert all(0 <= ended <= result.window for ended, _, _ in result.completed)
     assert result.client_cpu > 0
-    assert result.machine_cpu >= 0  # the kernel counts in hundredths of a second
     assert set(result.vectors) <= {0, 1, 2}
     assert result.lowest_agreement == pytest.approx(1.0)
 
